@@ -1,0 +1,30 @@
+"""Run-length encoded masks at memory speed.
+
+A mask is an array of shape (height, width), 0 for background and anything else for foreground. Its runs go down each
+column in turn, as in Kaggle's and COCO's formats. Needs NumPy and nothing else.
+
+>>> import cloudrle
+>>> cloudrle.decode("1 3 10 2", (4, 3))
+array([[1, 0, 0],
+       [1, 0, 1],
+       [1, 0, 1],
+       [0, 0, 0]], dtype=uint8)
+"""
+
+from cloudrle.codec import decode, decode_many, encode, encode_many, resize, simd_level
+from cloudrle.errors import RLEError
+from cloudrle.rle import RLE
+
+__all__ = [
+    "RLE",
+    "RLEError",
+    "__version__",
+    "decode",
+    "decode_many",
+    "encode",
+    "encode_many",
+    "resize",
+    "simd_level",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,280 @@
+"""Functions from masks to Kaggle text and back, one at a time or a whole column."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, SupportsIndex
+
+import numpy as np
+import numpy.typing as npt
+
+from cloudrle import _check, _core, _text
+
+_RESIZE: dict[str, Callable[[npt.NDArray[Any], npt.NDArray[np.uint8]], None]] = {
+    "nearest": _core.resize_nearest,
+    "linear": _core.resize_linear,
+    "area": _core.resize_area,
+}
+
+
+def encode(mask: npt.ArrayLike) -> str:
+    """Write a mask as Kaggle text.
+
+    Parameters
+    ----------
+    mask : array of shape (height, width)
+        Any integer, bool or float dtype, any order or strides; what is not zero is foreground.
+
+    Returns
+    -------
+    str
+        "start length start length ...", starts counted from 1 down each column in turn; "" for an empty mask.
+
+    Raises
+    ------
+    TypeError
+        For a dtype that is no number.
+    ValueError
+        For an array that is not 2-D.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> encode(np.array([[1, 0, 0], [1, 0, 1]]))
+    '1 2 6 1'
+    """
+    return _encode_one(mask, "mask")
+
+
+def _encode_one(mask: npt.ArrayLike, name: str) -> str:
+    return _text.format_rows(*_core.encode(_check.mask_array(mask, name=name)[np.newaxis]))[0]
+
+
+def encode_many(masks: npt.ArrayLike | Iterable[npt.ArrayLike]) -> list[str]:
+    """Write many masks as Kaggle text.
+
+    Parameters
+    ----------
+    masks : array of shape (N, height, width), or iterable of arrays of shape (height, width)
+        As for `encode`. In an iterable, shapes and dtypes may differ.
+
+    Returns
+    -------
+    list of str
+        One text for each mask, in order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `encode`, naming the mask.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> encode_many(np.eye(3, dtype=bool)[np.newaxis])
+    ['1 1 5 1 9 1']
+    """
+    if not isinstance(masks, np.ndarray):
+        if not isinstance(masks, Iterable):
+            raise TypeError(f"masks must be an array or an iterable of arrays, got {type(masks).__name__}")
+        return [_encode_one(mask, f"masks[{i}]") for i, mask in enumerate(masks)]
+    array = _check.mask_array(masks, ndim=3, name="masks")
+    texts: list[str] = []
+    while len(texts) < len(array):
+        texts += _text.format_rows(*_core.encode(array[len(texts) :]))
+    return texts
+
+
+def decode(
+    text: str,
+    shape: Sequence[SupportsIndex],
+    *,
+    size: Sequence[SupportsIndex] | None = None,
+    interpolation: Literal["nearest", "linear", "area"] = "nearest",
+    out: npt.NDArray[np.uint8] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Read a mask from Kaggle text.
+
+    Parameters
+    ----------
+    text : str
+        "start length start length ...", starts counted from 1 down each column in turn, sorted and without overlaps.
+        Empty or blank text is an empty mask; runs that touch are joined.
+    shape : (height, width)
+        Shape that the text was written for.
+    size : (height, width), optional
+        Shape to resize the mask to; None keeps `shape`.
+    interpolation : {"nearest", "linear", "area"}
+        How to resize, as for `resize`.
+    out : uint8 array, optional
+        Writeable, of the shape of the result, any strides; the mask is written there.
+
+    Returns
+    -------
+    uint8 array of shape `size` or else `shape`
+        1 for foreground, 0 for background: `out`, or a new array in C order.
+
+    Raises
+    ------
+    RLEError
+        For a text that is no mask of that shape; `.position` is the offset of the fault in the text.
+    TypeError, ValueError
+        For any other argument.
+
+    Examples
+    --------
+    >>> decode("2 3", (3, 2))
+    array([[0, 1],
+           [1, 0],
+           [1, 0]], dtype=uint8)
+    """
+    shape = _check.pair(shape)
+    target = target_size(shape, size, interpolation)
+    out = _check.out_array(out, target)
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str, got {type(text).__name__}; for a column of texts use decode_many")
+    runs = _text.parse_text_runs(text, *shape)
+    paint(runs, np.array([0, len(runs)]), shape, out[np.newaxis], interpolation)
+    return out
+
+
+def decode_many(
+    texts: Iterable[object],
+    shape: Sequence[SupportsIndex],
+    *,
+    size: Sequence[SupportsIndex] | None = None,
+    interpolation: Literal["nearest", "linear", "area"] = "nearest",
+    out: npt.NDArray[np.uint8] | None = None,
+    missing: Literal["raise", "empty"] = "raise",
+) -> npt.NDArray[np.uint8]:
+    """Read many masks from Kaggle text.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        A list, a column of a data frame, an array: anything that yields texts as for `decode`.
+    shape : (height, width)
+        Shape that the texts were written for.
+    size : (height, width), optional
+        Shape to resize the masks to; None keeps `shape`.
+    interpolation : {"nearest", "linear", "area"}
+        How to resize, as for `resize`.
+    out : uint8 array of shape (N, height, width), optional
+        Writeable, any strides; the masks are written there. After an error, some may have been.
+    missing : {"raise", "empty"}
+        What to do with None, NaN and pandas.NA: raise, or read them as empty masks.
+
+    Returns
+    -------
+    uint8 array of shape (N, height, width)
+        1 for foreground, 0 for background: `out`, or a new array in C order.
+
+    Raises
+    ------
+    RLEError
+        For a text that is no mask of that shape, or a missing one; `.row` is its index, `.position` the offset of the
+        fault in the text.
+    TypeError, ValueError
+        For any other argument, and for a row that is neither a str nor missing.
+
+    Examples
+    --------
+    >>> decode_many(["1 1", "", None], (1, 2), missing="empty")
+    array([[[1, 0]],
+    <BLANKLINE>
+           [[0, 0]],
+    <BLANKLINE>
+           [[0, 0]]], dtype=uint8)
+    """
+    column = _check.texts_column(texts)
+    shape = _check.pair(shape)
+    target = target_size(shape, size, interpolation)
+    out = _check.out_array(out, (len(column), *target))
+    empty = _check.one_of(missing, ("raise", "empty"), "missing") == "empty"
+    row = 0
+    while row < len(column):
+        runs, offsets = _text.parse_rows(column, row, *shape, empty)
+        stop = row + len(offsets) - 1
+        paint(runs, offsets, shape, out[row:stop], interpolation)
+        row = stop
+    return out
+
+
+def target_size(shape: tuple[int, int], size: Sequence[SupportsIndex] | None, interpolation: str) -> tuple[int, int]:
+    """Check how a mask is to be resized and return the shape of the result."""
+    _check.one_of(interpolation, _RESIZE, "interpolation")
+    if size is None:
+        return shape
+    target = _check.pair(size, "size")
+    _check.resizable(shape, target)
+    return target
+
+
+def paint(
+    runs: npt.NDArray[np.int64],
+    offsets: npt.NDArray[np.int64],
+    shape: tuple[int, int],
+    out: npt.NDArray[np.uint8],
+    interpolation: str,
+) -> None:
+    """Write masks of the given shape to `out` (N, height, width), resized where its masks have another shape."""
+    if out.shape[1:] == shape:
+        _core.decode(runs, offsets, out)
+        return
+    full = np.empty((1, *shape), np.uint8)
+    for i, target in enumerate(out):
+        _core.decode(runs, offsets[i : i + 2], full)
+        _RESIZE[interpolation](full[0], target)
+
+
+def resize(
+    mask: npt.ArrayLike,
+    size: Sequence[SupportsIndex],
+    *,
+    interpolation: Literal["nearest", "linear", "area"] = "nearest",
+) -> npt.NDArray[np.uint8]:
+    """Resize a mask.
+
+    Parameters
+    ----------
+    mask : array of shape (height, width)
+        As for `encode`.
+    size : (height, width)
+        Shape of the result; no side may be 0.
+    interpolation : {"nearest", "linear", "area"}
+        "nearest" is OpenCV's INTER_NEAREST; "linear" is OpenCV's INTER_LINEAR on the mask as 0 and 255, then
+        ``> 127``; "area" is foreground where at least half of the pixel's cell is covered, computed exactly.
+
+    Returns
+    -------
+    uint8 array of shape `size`
+        1 for foreground, 0 for background.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a mask as in `encode`, a size that is no pair of positive ints, or an unknown interpolation.
+
+    Examples
+    --------
+    >>> resize([[1, 1, 0, 0], [1, 0, 0, 0]], (1, 2), interpolation="area")
+    array([[1, 0]], dtype=uint8)
+    """
+    array = _check.mask_array(mask)
+    out = np.empty(target_size(array.shape, size, interpolation), np.uint8)
+    _RESIZE[interpolation](array if array.dtype.itemsize == 1 else array != 0, out)
+    return out
+
+
+def simd_level() -> str:
+    """Name the kernels in use.
+
+    Returns
+    -------
+    str
+        "scalar".
+
+    Examples
+    --------
+    >>> simd_level()
+    'scalar'
+    """
+    return _core.simd_level()

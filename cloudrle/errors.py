@@ -1,0 +1,66 @@
+"""The one exception of the package that is not Python's own."""
+
+__all__ = ["RLEError"]
+
+
+class RLEError(ValueError):
+    """Text, counts or runs that are no mask of the given shape.
+
+    Parameters
+    ----------
+    message : str
+        What was found, what was wanted and what to do about it.
+    row : int, optional
+        Index of the row in its column, counted from 0; the message shows this number too.
+    position : int, optional
+        Where the fault lies, counted from 0: the offset of a character in a text, or the index of an entry in counts or
+        runs. (The message speaks of runs and counts by number, from 1: "run 3" is the third.)
+
+    Examples
+    --------
+    >>> import cloudrle
+    >>> try:
+    ...     cloudrle.decode_many(["1 2", "1 2 x"], (3, 3))
+    ... except cloudrle.RLEError as error:
+    ...     print(error)
+    ...     print(error.row, error.position)
+    row 1: 'x' at position 4 is neither a digit nor white space; wanted 'start length start length ...'
+    1 4
+    """
+
+    def __init__(self, message: str, row: int | None = None, position: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
+        self.position = position
+
+    def __reduce__(self) -> tuple[type["RLEError"], tuple[str, int | None, int | None]]:
+        return type(self), (str(self), self.row, self.position)
+
+
+def from_result(
+    words: str,
+    row: int | None,
+    position: int,
+    number: int,
+    value: int,
+    other: int,
+    height: int,
+    width: int,
+) -> RLEError:
+    """Fill in the words of a failed result; both extensions call this."""
+    message = words.format(
+        position=position,
+        number=number,
+        value=value,
+        other=other,
+        character=repr(chr(value)) if 0 <= value <= 0x10FFFF else None,
+        height=height,
+        width=width,
+        size=height * width,
+    )
+    return RLEError(message if row is None else f"row {row}: {message}", row, position)
+
+
+def missing_row(row: int, text: object) -> RLEError:
+    """Say that a row of a column holds no mask."""
+    return RLEError(f"row {row}: the mask is missing ({text}); pass missing='empty' to read it as an empty mask", row)

@@ -1,0 +1,381 @@
+"""One mask as runs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NoReturn, Self, SupportsIndex, final
+
+import numpy as np
+import numpy.typing as npt
+
+from cloudrle import _check, _core, _text
+from cloudrle.codec import paint, target_size
+
+
+@final
+class RLE:
+    """One mask as runs: immutable, hashable, picklable, equal by value.
+
+    Make one with `from_mask`, `from_kaggle`, `from_coco`, `from_counts` or `from_runs`. Memory goes with the number of
+    runs, not of pixels: a mask of 100,000 x 100,000 pixels is no problem.
+
+    Examples
+    --------
+    >>> mask = RLE.from_kaggle("1 3 10 2", (4, 3))
+    >>> mask
+    RLE(shape=(4, 3), runs=2, area=5)
+    >>> mask.runs
+    array([[ 0,  3],
+           [ 9, 11]])
+    >>> mask == RLE.from_mask(mask.to_mask())
+    True
+    """
+
+    __slots__ = ("_runs", "_shape")
+
+    _runs: npt.NDArray[np.int64]
+    _shape: tuple[int, int]
+
+    def __init__(self) -> None:
+        raise TypeError("RLE has no constructor; use RLE.from_mask, from_kaggle, from_coco, from_counts or from_runs")
+
+    @classmethod
+    def _make(cls, runs: npt.NDArray[np.int64], shape: tuple[int, int]) -> Self:
+        """Wrap runs that have been checked and that nobody else holds."""
+        self = object.__new__(cls)
+        runs.setflags(write=False)
+        object.__setattr__(self, "_runs", runs.view())  # a view of a read-only array can't be made writeable again
+        object.__setattr__(self, "_shape", shape)
+        return self
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"an RLE is immutable: cannot set {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"an RLE is immutable: cannot delete {name!r}")
+
+    @classmethod
+    def from_mask(cls, mask: npt.ArrayLike) -> Self:
+        """Make an RLE of a mask.
+
+        Parameters
+        ----------
+        mask : array of shape (height, width)
+            Any integer, bool or float dtype, any order or strides; what is not zero is foreground.
+
+        Raises
+        ------
+        TypeError
+            For a dtype that is no number.
+        ValueError
+            For an array that is not 2-D.
+
+        Examples
+        --------
+        >>> RLE.from_mask([[0, 1], [0, 1]]).runs
+        array([[2, 4]])
+        """
+        array = _check.mask_array(mask)
+        runs, _ = _core.encode(array[np.newaxis])
+        return cls._make(runs, array.shape)
+
+    @classmethod
+    def from_kaggle(cls, text: str, shape: Sequence[SupportsIndex]) -> Self:
+        """Read Kaggle text: "start length start length ...", starts counted from 1 down each column in turn.
+
+        Parameters
+        ----------
+        text : str
+            Sorted and without overlaps; empty or blank for an empty mask; runs that touch are joined.
+        shape : (height, width)
+            Shape that the text was written for.
+
+        Raises
+        ------
+        RLEError
+            For a text that is no mask of that shape; `.position` is the offset of the fault in the text.
+        TypeError, ValueError
+            For anything but a str, or a shape that is no pair of non-negative ints.
+
+        Examples
+        --------
+        >>> RLE.from_kaggle("3 2", (2, 2)).to_mask()
+        array([[0, 1],
+               [0, 1]], dtype=uint8)
+        """
+        shape = _check.pair(shape)
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a str, got {type(text).__name__}")
+        return cls._make(_text.parse_text_runs(text, *shape), shape)
+
+    @classmethod
+    def from_counts(cls, counts: npt.ArrayLike, shape: Sequence[SupportsIndex]) -> Self:
+        """Read COCO's uncompressed counts: lengths of background and foreground in turn, background first.
+
+        Parameters
+        ----------
+        counts : array of shape (k,), integers
+            They add up to height * width. A count of 0 is legal anywhere.
+        shape : (height, width)
+            Shape of the mask.
+
+        Raises
+        ------
+        RLEError
+            For negative counts and for counts that add up to anything else; `.position` is an index in `counts`.
+        TypeError, ValueError
+            For counts that are not a list of integers, or a shape that is no pair of non-negative ints.
+
+        Examples
+        --------
+        >>> RLE.from_counts([0, 1, 3], (2, 2)).to_mask()
+        array([[1, 0],
+               [0, 0]], dtype=uint8)
+        """
+        wanted = "a list of integers"
+        array = _check.int64_array(counts, "counts", wanted)
+        if array.ndim != 1:
+            raise ValueError(f"counts must be {wanted}, got an array of shape {array.shape}")
+        shape = _check.pair(shape)
+        return cls._make(_core.from_counts(array, *shape), shape)
+
+    @classmethod
+    def from_coco(cls, coco: Mapping[str, Any]) -> Self:
+        """Read a COCO segmentation.
+
+        Parameters
+        ----------
+        coco : mapping with "size" and "counts"
+            ``size`` is [height, width]; ``counts`` is a compressed string (str or bytes) or a list of integers.
+
+        Raises
+        ------
+        RLEError
+            For counts that are no mask of that size; `.position` is the offset of the fault in the string, or an
+            index in the list.
+        TypeError, ValueError
+            For anything else.
+
+        Examples
+        --------
+        >>> RLE.from_coco({"size": [2, 2], "counts": "013"})
+        RLE(shape=(2, 2), runs=1, area=1)
+        """
+        if not isinstance(coco, Mapping):
+            raise TypeError(f"coco must be a mapping with 'size' and 'counts', got {type(coco).__name__}")
+        if not {"size", "counts"} <= coco.keys():
+            raise ValueError(f"coco must be a mapping with 'size' and 'counts', got the keys {sorted(map(str, coco))}")
+        shape = _check.pair(coco["size"], "size")
+        counts = coco["counts"]
+        if not isinstance(counts, str | bytes):
+            return cls.from_counts(counts, shape)
+        string = counts.encode("utf-8", "surrogatepass") if isinstance(counts, str) else counts
+        return cls._make(_core.from_coco(string, *shape), shape)
+
+    @classmethod
+    def from_runs(cls, runs: npt.ArrayLike, shape: Sequence[SupportsIndex]) -> Self:
+        """Copy runs.
+
+        Parameters
+        ----------
+        runs : array of shape (n, 2), integers
+            [start, end) of each run: half-open, counted from 0 down each column in turn, sorted, never empty, never
+            overlapping or touching.
+        shape : (height, width)
+            Shape of the mask.
+
+        Raises
+        ------
+        RLEError
+            For runs that break these rules; `.position` is an index in `runs`.
+        TypeError, ValueError
+            For anything but pairs of integers, or a shape that is no pair of non-negative ints.
+
+        Examples
+        --------
+        >>> RLE.from_runs([[0, 1], [2, 4]], (2, 2)).to_kaggle()
+        '1 1 3 2'
+        """
+        wanted = "pairs of integers [start, end)"
+        array = _check.int64_array(runs, "runs", wanted)
+        if array.size == 0:
+            array = array.reshape(0, 2)
+        if array.ndim != 2 or array.shape[1] != 2:
+            raise ValueError(f"runs must be {wanted}, got an array of shape {array.shape}")
+        shape = _check.pair(shape)
+        _core.check_runs(array, *shape)
+        return cls._make(array, shape)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the mask: (height, width)."""
+        return self._shape
+
+    @property
+    def runs(self) -> npt.NDArray[np.int64]:
+        """Runs: read-only int64 array of shape (n, 2), half-open [start, end), counted from 0 down each column."""
+        return self._runs
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """COCO's counts: int64 array, background first; a full mask is [0, n], an empty one [n]; no trailing 0."""
+        return _core.to_counts(self._runs, self._pixels)
+
+    @property
+    def area(self) -> int:
+        """Number of foreground pixels."""
+        return _core.area(self._runs)
+
+    @property
+    def bbox(self) -> tuple[int, int, int, int] | None:
+        """Bounding box (y0, x0, y1, x1), half-open: ``mask[y0:y1, x0:x1]`` holds the foreground; None when empty."""
+        return _core.bounding_box(self._runs, self._shape[0]) if len(self._runs) else None
+
+    @property
+    def _pixels(self) -> int:
+        return self._shape[0] * self._shape[1]
+
+    def to_mask(self, out: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.uint8]:
+        """Write the mask as an array.
+
+        Parameters
+        ----------
+        out : uint8 array of shape (height, width), optional
+            Writeable, any strides; the mask is written there.
+
+        Returns
+        -------
+        uint8 array of shape (height, width)
+            1 for foreground, 0 for background: `out`, or a new array in C order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For an `out` that does not fit.
+
+        Examples
+        --------
+        >>> RLE.from_kaggle("2 2", (2, 2)).to_mask()
+        array([[0, 1],
+               [1, 0]], dtype=uint8)
+        """
+        out = _check.out_array(out, self._shape)
+        _core.decode(self._runs, self._offsets, out[np.newaxis])
+        return out
+
+    @property
+    def _offsets(self) -> npt.NDArray[np.int64]:
+        return np.array([0, len(self._runs)])
+
+    def to_kaggle(self) -> str:
+        """Write Kaggle text; "" for an empty mask.
+
+        Examples
+        --------
+        >>> RLE.from_mask([[1, 0], [1, 0]]).to_kaggle()
+        '1 2'
+        """
+        return _text.format_rows(self._runs, self._offsets)[0]
+
+    def to_coco(self, compressed: bool = True) -> dict[str, Any]:
+        """Write a COCO segmentation.
+
+        Parameters
+        ----------
+        compressed : bool
+            Whether ``counts`` is a compressed string or a list of int.
+
+        Returns
+        -------
+        dict
+            ``{"size": [height, width], "counts": str or list of int}``, ready for JSON.
+
+        Examples
+        --------
+        >>> RLE.from_mask([[1, 0], [1, 0]]).to_coco()
+        {'size': [2, 2], 'counts': '022'}
+        >>> RLE.from_mask([[1, 0], [1, 0]]).to_coco(compressed=False)
+        {'size': [2, 2], 'counts': [0, 2, 2]}
+        """
+        counts = _core.to_coco(self._runs, self._pixels) if compressed else self.counts.tolist()
+        return {"size": list(self._shape), "counts": counts}
+
+    def resize(
+        self, size: Sequence[SupportsIndex], interpolation: Literal["nearest", "linear", "area"] = "nearest"
+    ) -> Self:
+        """Resize the mask.
+
+        Parameters
+        ----------
+        size : (height, width)
+            Shape of the result; no side may be 0.
+        interpolation : {"nearest", "linear", "area"}
+            As for `cloudrle.resize`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a size that is no pair of positive ints, an unknown interpolation, or a mask without pixels.
+
+        Examples
+        --------
+        >>> RLE.from_mask([[1, 0], [1, 0]]).resize((1, 2)).to_kaggle()
+        '1 1'
+        """
+        target = target_size(self._shape, size, interpolation)
+        out = np.empty((1, *target), np.uint8)
+        paint(self._runs, self._offsets, self._shape, out, interpolation)
+        return self.from_mask(out[0])
+
+    def iou(self, other: "RLE") -> float:
+        """Intersection over union with another mask of the same shape; 1.0 where both are empty.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For anything but an RLE of the same shape.
+
+        Examples
+        --------
+        >>> RLE.from_kaggle("1 2", (2, 2)).iou(RLE.from_kaggle("2 3", (2, 2)))
+        0.25
+        """
+        shared, total = self._overlap(other)
+        return shared / (total - shared) if total else 1.0
+
+    def dice(self, other: "RLE") -> float:
+        """Dice coefficient with another mask of the same shape; 1.0 where both are empty.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For anything but an RLE of the same shape.
+
+        Examples
+        --------
+        >>> RLE.from_kaggle("1 2", (2, 2)).dice(RLE.from_kaggle("2 3", (2, 2)))
+        0.4
+        """
+        shared, total = self._overlap(other)
+        return 2 * shared / total if total else 1.0
+
+    def _overlap(self, other: "RLE") -> tuple[int, int]:
+        """Pixels in both masks, and the sum of the two areas."""
+        if not isinstance(other, RLE):
+            raise TypeError(f"other must be an RLE, got {type(other).__name__}")
+        if other._shape != self._shape:
+            (h1, w1), (h2, w2) = self._shape, other._shape
+            raise ValueError(f"masks must have the same shape, got {h1} x {w1} and {h2} x {w2}; resize one of them")
+        return _core.intersection(self._runs, other._runs), self.area + other.area
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RLE):
+            return NotImplemented
+        return self._shape == other._shape and np.array_equal(self._runs, other._runs)
+
+    def __hash__(self) -> int:
+        return hash((self._shape, self._runs.tobytes()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RLE.from_runs, (self._runs, self._shape)
+
+    def __repr__(self) -> str:
+        return f"RLE(shape={self._shape}, runs={len(self._runs)}, area={self.area})"

@@ -1,0 +1,75 @@
+// The one table from error code to words. cloudrle/errors.py fills in the fields, which follow Python's str.format.
+#pragma once
+
+#include "rle/run.hpp"
+
+namespace cloudrle {
+
+constexpr const char* words(Error error) noexcept {
+    switch (error) {
+        case Error::none:
+            return "";
+        case Error::text_nul:
+            return "NUL byte at position {position}; wanted digits and white space only";
+        case Error::text_not_ascii:
+            return "non-ASCII character {character} at position {position}; wanted the digits 0 to 9 and ASCII white "
+                   "space only";
+        case Error::text_sign:
+            return "sign {character} at position {position}; starts and lengths carry no sign, an empty mask is '' and "
+                   "a missing one None";
+        case Error::text_decimal:
+            return "decimal point at position {position}; starts and lengths are whole numbers of pixels";
+        case Error::text_character:
+            return "{character} at position {position} is neither a digit nor white space; wanted 'start length start "
+                   "length ...'";
+        case Error::text_too_large:
+            return "the number at position {position} does not fit in 64 bits";
+        case Error::text_no_length:
+            return "run {number} has a start but no length; wanted pairs of numbers, got {value} numbers";
+        case Error::text_zero_start:
+            return "run {number} starts at 0, but this text counts pixels from 1; for 0-based runs use RLE.from_runs";
+        case Error::text_zero_length:
+            return "run {number} has length 0; leave it out (an empty mask is '')";
+        case Error::text_starts_past_end:
+            return "run {number} starts at {value:,}, past the last pixel of a {height} x {width} mask ({size:,})";
+        case Error::text_ends_past_end:
+            return "run {number} starts at {other:,} with length {value:,}, past the last pixel of a {height} x "
+                   "{width} mask ({size:,}); is the shape (height, width)?";
+        case Error::text_unsorted:
+            return "run {number} starts at {value:,}, before the start of the previous run ({other:,}); sort the runs";
+        case Error::text_overlap:
+            return "run {number} starts at {value:,}, inside the previous run, whose last pixel is {other:,}; merge "
+                   "the two";
+        case Error::run_negative:
+            return "run {number} starts at {value:,}, before the first pixel (0)";
+        case Error::run_empty:
+            return "run {number} is [{value:,}, {other:,}), but a run must end after its start";
+        case Error::run_past_end:
+            return "run {number} ends at {value:,}, past the end of a {height} x {width} mask ({size:,})";
+        case Error::run_unsorted:
+            return "run {number} starts at {value:,}, before the start of the previous run ({other:,}); sort the runs";
+        case Error::run_overlap:
+            return "run {number} starts at {value:,}, before the end of the previous run ({other:,}); merge the two";
+        case Error::run_touching:
+            return "run {number} starts at {value:,}, where the previous run ends; join the two";
+        case Error::count_negative:
+            return "count {number} is {value:,}; counts are numbers of pixels and never negative";
+        case Error::count_past_end:
+            return "count {number} reaches past the end of a {height} x {width} mask ({size:,}); is the size [height, "
+                   "width]?";
+        case Error::counts_too_short:
+            return "the counts add up to {value:,}, but a {height} x {width} mask has {size:,} pixels; is the size "
+                   "[height, width]?";
+        case Error::coco_character:
+            return "{character} at position {position} is no character of a COCO string ('0' to 'o')";
+        case Error::coco_not_ascii:
+            return "non-ASCII byte {value:#x} at position {position}; a COCO string holds the characters '0' to 'o'";
+        case Error::coco_too_large:
+            return "the number at position {position} does not fit in 64 bits";
+        case Error::coco_unfinished:
+            return "the COCO string stops inside the number at position {position}; it was cut short";
+    }
+    return "";  // not reached: -Wswitch proves the table complete
+}
+
+}  // namespace cloudrle

@@ -1,0 +1,132 @@
+"""Slow, obvious definitions of what cloudrle computes: the specification that its tests compare with."""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Mask = npt.NDArray[Any]
+Shape = tuple[int, int]
+RunList = list[tuple[int, int]]
+
+
+def runs(mask: Mask) -> RunList:
+    """Half-open runs of the pixels taken column by column."""
+    found: RunList = []
+    for i, value in enumerate((mask != 0).T.ravel().tolist()):
+        if value and found and found[-1][1] == i:
+            found[-1] = (found[-1][0], i + 1)
+        elif value:
+            found.append((i, i + 1))
+    return found
+
+
+def paint(run_list: RunList, shape: Shape) -> Mask:
+    flat = np.zeros(shape[0] * shape[1], np.uint8)
+    for start, end in run_list:
+        flat[start:end] = 1
+    return np.ascontiguousarray(flat.reshape(shape[1], shape[0]).T)
+
+
+def encode(mask: Mask) -> str:
+    return " ".join(f"{start + 1} {end - start}" for start, end in runs(mask))
+
+
+def decode(text: str, shape: Shape) -> Mask:
+    numbers = [int(word) for word in text.split()]
+    pairs = zip(numbers[::2], numbers[1::2], strict=True)
+    return paint([(start - 1, start - 1 + length) for start, length in pairs], shape)
+
+
+def counts(mask: Mask) -> list[int]:
+    ends = [position for run in runs(mask) for position in run]
+    lengths: list[int] = np.diff([0, *ends, mask.size]).tolist()
+    return lengths[:-1] if len(lengths) > 1 and lengths[-1] == 0 else lengths
+
+
+def coco_string(count_list: list[int]) -> str:
+    text = ""
+    for i, count in enumerate(count_list):
+        number, more = count - (count_list[i - 2] if i > 2 else 0), True
+        while more:
+            bits, number = number & 31, number >> 5
+            more = number != (-1 if bits & 16 else 0)
+            text += chr(48 + bits + 32 * more)
+    return text
+
+
+def nearest(mask: Mask, size: Shape) -> Mask:
+    """OpenCV's INTER_NEAREST: the ratio is the reciprocal of a rounded quotient."""
+    rows, columns = (
+        [min(math.floor(i * (1 / (to / from_))), from_ - 1) for i in range(to)]
+        for from_, to in zip(mask.shape, size, strict=True)
+    )
+    return np.asarray((mask != 0)[np.ix_(rows, columns)], np.uint8)
+
+
+def _linear_axis(from_: int, to: int, clamp: bool) -> list[tuple[int, int, int, int]]:
+    taps = []
+    for i in range(to):
+        centre = np.float32((i + 0.5) * (1 / (to / from_)) - 0.5)
+        index, fraction = int(np.floor(centre)), centre - np.floor(centre)
+        if clamp and not 0 <= index < from_ - 1:
+            fraction = np.float32(0)
+        weights = [int(np.rint(part * np.float32(2048))) for part in (np.float32(1) - fraction, fraction)]
+        taps.append((min(max(index, 0), from_ - 1), min(max(index + 1, 0), from_ - 1), weights[0], weights[1]))
+    return taps
+
+
+def linear(mask: Mask, size: Shape) -> Mask:
+    """OpenCV's INTER_LINEAR in fixed point on 0 and 255, then > 127; a factor of 2 on both axes is a mean of four."""
+    pixels = 255 * (mask != 0).astype(np.int64)
+    if mask.shape == (2 * size[0], 2 * size[1]):
+        return np.asarray(((pixels.reshape(size[0], 2, size[1], 2).sum((1, 3)) + 2) >> 2) > 127, np.uint8)
+    x0, x1, a0, a1 = np.array(_linear_axis(mask.shape[1], size[1], clamp=True)).T
+    y0, y1, b0, b1 = np.array(_linear_axis(mask.shape[0], size[0], clamp=False)).T[:, :, np.newaxis]
+    wide = (pixels[:, x0] * a0 + pixels[:, x1] * a1) >> 4
+    mixed = ((b0 * wide[y0[:, 0]]) >> 16) + ((b1 * wide[y1[:, 0]]) >> 16)
+    return np.asarray(((mixed + 2) >> 2) > 127, np.uint8)
+
+
+def area(mask: Mask, size: Shape) -> Mask:
+    """Blow the mask up until every cell is a whole number of pixels, then count."""
+    fine = np.repeat(np.repeat(mask != 0, size[0], axis=0), size[1], axis=1)
+    covered = fine.reshape(size[0], mask.shape[0], size[1], mask.shape[1]).sum((1, 3))
+    return np.asarray(2 * covered >= mask.size, np.uint8)
+
+
+def bbox(mask: Mask) -> tuple[int, int, int, int] | None:
+    rows, columns = np.nonzero(mask)
+    if len(rows) == 0:
+        return None
+    return int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1
+
+
+def iou(a: Mask, b: Mask) -> float:
+    union = int(((a != 0) | (b != 0)).sum())
+    return int(((a != 0) & (b != 0)).sum()) / union if union else 1.0
+
+
+def dice(a: Mask, b: Mask) -> float:
+    total = int((a != 0).sum()) + int((b != 0).sum())
+    return 2 * int(((a != 0) & (b != 0)).sum()) / total if total else 1.0
+
+
+def notebook_rle_to_mask(rle_string: str | int, height: int, width: int) -> Mask:
+    """`rle_to_mask` of the notebook that this project began with."""
+    if rle_string == -1:
+        return np.zeros((height, width))
+    numbers = [int(number) for number in str(rle_string).split(" ")]
+    image = np.zeros(height * width, dtype=np.uint8)
+    for index, length in np.array(numbers).reshape(-1, 2):
+        image[index - 1 : index - 1 + length] = 255
+    return image.reshape(width, height).T
+
+
+def notebook_mask_to_rle(mask: Mask) -> str:
+    """`mask_to_rle` of the notebook that this project began with."""
+    pixels = np.concatenate([[0], mask.T.flatten(), [0]])
+    found = np.where(pixels[1:] != pixels[:-1])[0] + 1
+    found[1::2] -= found[::2]
+    return " ".join(str(x) for x in found)

@@ -1,0 +1,198 @@
+"""Masks to runs and back, in every layout, and what an RLE promises about itself."""
+
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import reference
+import strategies
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as pycoco
+
+import cloudrle
+from cloudrle import RLE
+
+
+@settings(max_examples=1000)
+@given(strategies.masks())
+def test_any_mask_gives_the_runs_of_the_definition(mask: reference.Mask) -> None:
+    rle = RLE.from_mask(mask)
+    assert rle.runs.tolist() == [list(run) for run in reference.runs(mask)]
+    assert rle.shape == mask.shape
+    assert rle.counts.tolist() == reference.counts(mask)
+    assert rle.area == np.count_nonzero(mask)
+    assert rle.bbox == reference.bbox(mask)
+    assert rle.to_kaggle() == cloudrle.encode(mask) == reference.encode(mask)
+
+
+@settings(max_examples=500)
+@given(strategies.dense(), st.data())
+def test_masks_come_back_as_they_went_in(mask: reference.Mask, data: st.DataObject) -> None:
+    rle = RLE.from_mask(mask)
+    fresh = rle.to_mask()
+    assert fresh.dtype == np.uint8
+    assert fresh.flags.c_contiguous
+    np.testing.assert_array_equal(fresh, mask)
+    out = data.draw(strategies.outs(mask.shape))
+    around = out.base.copy() if out.base is not None else None
+    assert rle.to_mask(out) is out
+    np.testing.assert_array_equal(out, mask)
+    if around is not None and out.strides[1:] == (3,):  # nothing between the pixels was touched
+        out[...] = 7
+        np.testing.assert_array_equal(out.base, around)
+
+
+@given(strategies.dense())
+def test_every_way_in_gives_an_equal_rle(mask: reference.Mask) -> None:
+    rle = RLE.from_mask(mask)
+    twins = [
+        RLE.from_runs(rle.runs, mask.shape),
+        RLE.from_runs(rle.runs.tolist(), mask.shape),
+        RLE.from_counts(rle.counts, mask.shape),
+        RLE.from_kaggle(rle.to_kaggle(), mask.shape),
+        RLE.from_coco(rle.to_coco()),
+        RLE.from_coco(rle.to_coco(compressed=False)),
+        RLE.from_coco({"size": list(mask.shape), "counts": rle.to_coco()["counts"].encode()}),
+        pickle.loads(pickle.dumps(rle)),
+        copy.deepcopy(rle),
+    ]
+    assert all(twin == rle and hash(twin) == hash(rle) for twin in twins)
+    assert rle.to_coco()["counts"] == reference.coco_string(reference.counts(mask))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools under NumPy 2
+def test_thousands_of_masks_agree_with_pycocotools() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(3000):
+        shape = rng.choice([0, 1, 63, 64, 65, *rng.integers(0, 90, 5)], 2)
+        mask = (rng.random(shape) < rng.choice([0.0, 0.02, 0.5, 0.98, 1.0])).astype(np.uint8)
+        theirs = pycoco.encode(np.asfortranarray(mask))
+        ours = RLE.from_mask(mask)
+        assert ours.to_coco() == {"size": theirs["size"], "counts": theirs["counts"].decode()}
+        assert RLE.from_coco(theirs) == ours
+        np.testing.assert_array_equal(ours.to_mask(), pycoco.decode(theirs))
+
+
+def test_thousands_of_masks_agree_with_the_notebook() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(3000):
+        shape = (int(rng.integers(1, 90)), int(rng.integers(1, 90)))
+        mask = (rng.random(shape) < rng.choice([0.02, 0.5, 0.98, 1.0])).astype(np.uint8)
+        text = cloudrle.encode(mask)
+        assert text == reference.notebook_mask_to_rle(mask)
+        if text:  # the notebook has no empty text: it fills empty cells with -1
+            np.testing.assert_array_equal(
+                cloudrle.decode(text, shape) * 255, reference.notebook_rle_to_mask(text, *shape)
+            )
+    np.testing.assert_array_equal(cloudrle.decode("", (4, 5)), reference.notebook_rle_to_mask(-1, 4, 5))
+
+
+@given(strategies.SHAPES, st.data())
+def test_iou_and_dice_follow_their_definitions(shape: tuple[int, int], data: st.DataObject) -> None:
+    a, b = (data.draw(strategies.dense(st.just(shape))) for _ in range(2))
+    ours = RLE.from_mask(a), RLE.from_mask(b)
+    assert ours[0].iou(ours[1]) == ours[1].iou(ours[0]) == reference.iou(a, b)
+    assert ours[0].dice(ours[1]) == ours[1].dice(ours[0]) == reference.dice(a, b)
+
+
+@given(st.data())
+def test_runs_of_a_huge_mask_need_no_pixels(data: st.DataObject) -> None:
+    shape = (100_000, 100_000)
+    runs = data.draw(strategies.run_lists(shape[0] * shape[1]))
+    rle = RLE.from_runs(runs, shape)
+    assert rle.area == sum(end - start for start, end in runs)
+    assert RLE.from_kaggle(rle.to_kaggle(), shape) == rle
+    assert RLE.from_coco(rle.to_coco()) == rle
+    assert RLE.from_counts(rle.counts, shape) == rle
+    assert rle.iou(rle) == rle.dice(rle) == 1.0
+    if runs:
+        y0, x0, y1, x1 = rle.bbox or (0, 0, 0, 0)
+        assert (x0, x1) == (runs[0][0] // shape[0], (runs[-1][1] - 1) // shape[0] + 1)
+        assert 0 <= y0 < y1 <= shape[0]
+
+
+def test_the_largest_legal_mask_has_2_to_the_63_less_1_pixels() -> None:
+    shape = (2**63 - 1, 1)
+    rle = RLE.from_runs([[0, 2**63 - 1]], shape)
+    assert rle.to_kaggle() == "1 9223372036854775807"
+    assert RLE.from_kaggle(rle.to_kaggle(), shape) == RLE.from_coco(rle.to_coco()) == rle
+    assert rle.area == 2**63 - 1
+    assert rle.bbox == (0, 0, 2**63 - 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("mask", "counts", "text"),
+    [
+        (np.zeros((2, 3)), [6], ""),
+        (np.ones((2, 3)), [0, 6], "1 6"),
+        (np.zeros((0, 3)), [0], ""),
+        (np.zeros((3, 0)), [0], ""),
+        (np.zeros((0, 0)), [0], ""),
+    ],
+)
+def test_empty_and_full_masks(mask: reference.Mask, counts: list[int], text: str) -> None:
+    rle = RLE.from_mask(mask)
+    assert rle.counts.tolist() == counts
+    assert rle.to_kaggle() == text
+    np.testing.assert_array_equal(rle.to_mask(), mask)
+    assert (rle.bbox is None) == (rle.area == 0)
+
+
+def test_zero_counts_join_their_neighbours() -> None:
+    assert RLE.from_counts([1, 2, 0, 1, 0], (2, 2)).runs.tolist() == [[1, 4]]
+    assert RLE.from_counts([0, 0, 1, 0, 0, 3, 0, 0], (2, 2)).runs.tolist() == [[1, 4]]
+    assert RLE.from_counts([], (0, 5)).runs.tolist() == []
+
+
+def test_an_rle_never_changes() -> None:
+    source = np.array([[0, 2]])
+    rle = RLE.from_runs(source, (2, 2))
+    source[0, 0] = 1
+    assert rle.runs.tolist() == [[0, 2]]
+    with pytest.raises(ValueError, match="read-only"):
+        rle.runs[0, 0] = 1
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        rle.runs.setflags(write=True)
+    with pytest.raises(AttributeError, match="an RLE is immutable: cannot set 'shape'"):
+        rle.shape = (1, 1)  # type: ignore[misc]
+    with pytest.raises(AttributeError, match="an RLE is immutable: cannot delete '_runs'"):
+        del rle._runs
+    with pytest.raises(TypeError, match=r"RLE has no constructor; use RLE\.from_mask"):
+        RLE()
+
+
+def test_equality_goes_by_runs_and_shape() -> None:
+    rle = RLE.from_runs([[0, 2]], (2, 3))
+    assert rle != RLE.from_runs([[0, 2]], (3, 2))
+    assert rle != RLE.from_runs([[0, 3]], (2, 3))
+    assert rle != "1 2"
+    assert len({rle, RLE.from_kaggle("1 2", (2, 3))}) == 1
+    assert repr(rle) == "RLE(shape=(2, 3), runs=1, area=2)"
+
+
+def test_many_masks_are_the_same_as_one_by_one() -> None:
+    rng = np.random.default_rng(2)
+    masks = rng.random((400, 60, 70)) < 0.5  # more runs than one block holds
+    texts = cloudrle.encode_many(masks)
+    assert texts == [cloudrle.encode(mask) for mask in masks]
+    assert texts == cloudrle.encode_many(list(masks)) == cloudrle.encode_many(iter(masks))
+    assert texts == cloudrle.encode_many(np.asfortranarray(masks))
+    np.testing.assert_array_equal(cloudrle.decode_many(texts, (60, 70)), masks)
+    assert cloudrle.encode_many([]) == cloudrle.encode_many(np.zeros((0, 3, 3))) == []
+    assert cloudrle.encode_many([np.ones((1, 2)), np.ones((3, 1), bool)]) == ["1 2", "1 3"]
+
+
+def test_calls_from_many_threads_do_not_meet() -> None:
+    rng = np.random.default_rng(8)
+    masks = [rng.random((90, 130)) < 0.5 for _ in range(64)]
+
+    def round_trip(mask: reference.Mask) -> bool:
+        text = cloudrle.encode(mask)
+        rle = RLE.from_coco(RLE.from_kaggle(text, mask.shape).to_coco())
+        return bool((rle.to_mask() == mask).all()) and rle.resize((45, 65), "area").area > 0
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(round_trip, masks * 4))
