@@ -4,12 +4,12 @@ from Cython.Build import cythonize
 from pybind11.setup_helpers import Pybind11Extension
 from setuptools import Extension, setup
 
-HEADERS = [f"src/rle/{name}.hpp" for name in ("run", "words", "mask", "resize", "coco", "algebra", "text")]
+HEADERS = [f"src/rle/{name}.hpp" for name in ("run", "words", "mask", "resize", "coco", "algebra", "simd", "text")]
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion"]
 
 core = Pybind11Extension(
     "cloudrle._core",
-    ["src/bind_core.cpp", "src/rle/mask.cpp", "src/rle/resize.cpp", "src/rle/coco.cpp", "src/rle/algebra.cpp"],
+    ["src/bind_core.cpp", *(f"src/rle/{name}.cpp" for name in ("algebra", "coco", "mask", "resize", "simd"))],
     include_dirs=["src"],
     depends=HEADERS,
     cxx_std=17,

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -15,6 +17,7 @@
 #include "rle/mask.hpp"
 #include "rle/resize.hpp"
 #include "rle/run.hpp"
+#include "rle/simd.hpp"
 #include "rle/words.hpp"
 
 namespace py = pybind11;
@@ -220,10 +223,21 @@ void resize(const py::array& mask, Pixels out) {
     without_gil([&] { kernel(from, to); });
 }
 
+// CLOUDRLE_SIMD takes the level down, for tests and comparisons; it never takes it past what the CPU has.
+void choose_level() {
+    const char* const wanted = std::getenv("CLOUDRLE_SIMD");
+    if (wanted == nullptr || *wanted == '\0') return;
+    Level level;
+    if (!level_named(wanted, level)) {
+        throw py::import_error("CLOUDRLE_SIMD must be scalar, avx2 or avx512, got " + std::string(wanted));
+    }
+    set_level(std::min(level, best_level()));
+}
+
 void bind_codec(py::module_& m) {
     m.def("encode", &encode, py::arg("masks").noconvert());
     m.def("decode", &decode, py::arg("runs").noconvert(), py::arg("offsets").noconvert(), py::arg("out").noconvert());
-    m.def("simd_level", [] { return "scalar"; });
+    m.def("simd_level", [] { return name_of(level()); });
 }
 
 void bind_runs(py::module_& m) {
@@ -247,6 +261,7 @@ void bind_resize(py::module_& m) {
 }  // namespace cloudrle
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+    cloudrle::choose_level();
     m.doc() = "Masks and run lists: the kernels behind cloudrle.";
     cloudrle::bind_codec(m);
     cloudrle::bind_runs(m);
