@@ -1,15 +1,18 @@
 """The two compiled extensions; pyproject.toml holds everything else."""
 
+from glob import glob
+
 from Cython.Build import cythonize
 from pybind11.setup_helpers import Pybind11Extension
 from setuptools import Extension, setup
 
-HEADERS = [f"src/rle/{name}.hpp" for name in ("run", "words", "mask", "resize", "coco", "algebra", "simd", "text")]
+HEADERS = sorted([*glob("src/rle/*.hpp"), *glob("src/rle/*.inl")])
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion"]
+CORE = ("algebra", "coco", "mask", "mask_kernels", "resize", "simd")
 
 core = Pybind11Extension(
     "cloudrle._core",
-    ["src/bind_core.cpp", *(f"src/rle/{name}.cpp" for name in ("algebra", "coco", "mask", "resize", "simd"))],
+    ["src/bind_core.cpp", *(f"src/rle/{name}.cpp" for name in CORE)],
     include_dirs=["src"],
     depends=HEADERS,
     cxx_std=17,

@@ -52,15 +52,11 @@ Run* run_data(Numbers& runs) { return reinterpret_cast<Run*>(runs.mutable_data()
 
 Numbers new_runs(std::int64_t count) { return Numbers({count, std::int64_t{2}}); }
 
-// NumPy takes over the vector's memory.
-Numbers adopt(std::vector<std::int64_t> boundaries) {
-    boundaries.shrink_to_fit();
-    auto owner = std::make_unique<std::vector<std::int64_t>>(std::move(boundaries));
-    std::int64_t* const data = owner->data();
-    const auto count = static_cast<std::int64_t>(owner->size() / 2);
-    const py::capsule capsule(owner.get(), [](void* held) { delete static_cast<std::vector<std::int64_t>*>(held); });
-    owner.release();
-    return Numbers({count, std::int64_t{2}}, data, capsule);
+// NumPy takes over the memory.
+Numbers adopt(Boundaries& boundaries) {
+    const std::int64_t count = boundaries.size() / 2;
+    std::int64_t* const data = boundaries.release();
+    return Numbers({count, std::int64_t{2}}, data, py::capsule(data, [](void* held) { std::free(held); }));
 }
 
 // Room for more runs than there turned out to be: touching ones were merged.
@@ -111,9 +107,9 @@ PixelView first_pixels(Pixels& masks) {
 }
 
 std::pair<Numbers, Numbers> encode(const py::array& masks) {
-    constexpr std::size_t enough = std::size_t{1} << 18;  // boundaries in one block: 2 MiB
+    constexpr std::int64_t enough = std::int64_t{1} << 18;  // boundaries in one block: 2 MiB
     require(masks.ndim() == 3, "masks must be 3-D");
-    std::vector<std::int64_t> boundaries;
+    Boundaries boundaries;
     std::vector<std::int64_t> offsets{0};
     const std::int64_t masks_count = masks.shape(0);
     if (masks_count > 0) {
@@ -122,11 +118,11 @@ std::pair<Numbers, Numbers> encode(const py::array& masks) {
         without_gil([&] {
             for (std::int64_t i = 0; i < masks_count && boundaries.size() < enough; ++i, mask.data += stride) {
                 encode_mask(mask, boundaries);
-                offsets.push_back(static_cast<std::int64_t>(boundaries.size() / 2));
+                offsets.push_back(boundaries.size() / 2);
             }
         });
     }
-    return {adopt(std::move(boundaries)), Numbers(static_cast<py::ssize_t>(offsets.size()), offsets.data())};
+    return {adopt(boundaries), Numbers(static_cast<py::ssize_t>(offsets.size()), offsets.data())};
 }
 
 void decode(const Numbers& runs, const Numbers& offsets, Pixels out) {

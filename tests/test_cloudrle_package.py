@@ -52,7 +52,7 @@ def test_examples_are_true(name: str) -> None:
 def test_every_public_name_exists_and_is_described() -> None:
     for name in cloudrle.__all__:
         assert getattr(cloudrle, name).__doc__, name
-    assert cloudrle.simd_level() == "scalar"
+    assert cloudrle.simd_level() in ("scalar", "avx2", "avx512")
 
 
 def test_stubs_agree_with_the_compiled_modules() -> None:

@@ -1,8 +1,11 @@
 #include "rle/mask.hpp"
 
 #include <algorithm>
-#include <array>
+#include <cstdlib>
 #include <cstring>
+#include <vector>
+
+#include "rle/mask_kernels.hpp"
 
 namespace cloudrle {
 namespace {
@@ -11,162 +14,157 @@ namespace {
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "bit i of a word is column i: bytes must load lowest first");
 #endif
 
-constexpr int kColumns = 64;  // of a strip: one bit each
-constexpr std::uint64_t kEachByte = 0x0101010101010101;
-constexpr std::uint64_t kLowSeven = 0x7f * kEachByte;
+constexpr int kTileRows = 64;      // of a strip turned into bytes at once: 4 KiB
+constexpr int kLinePixels = 4096;  // of a column turned into boundaries at once
 
-int lowest_bit(std::uint64_t word) noexcept { return __builtin_ctzll(word); }
+std::size_t as_size(std::int64_t count) noexcept { return static_cast<std::size_t>(count); }
 
-// Eight bytes to eight bits: bit i is set where byte i is not zero.
-std::uint64_t pack_bytes(std::uint64_t bytes) noexcept {
-    const std::uint64_t flags = ((((bytes & kLowSeven) + kLowSeven) | bytes) & ~kLowSeven) >> 7;
-    return (flags * 0x0102040810204080) >> 56;
-}
+// Elements at a stride, in some order, as bytes that are zero for background.
+class Flags {
+  public:
+    Flags(const MaskView& mask, std::ptrdiff_t stride, const MaskKernels& kernels) noexcept
+        : mask_(mask), stride_(stride), kernels_(kernels) {}
 
-// The inverse: byte i is 1 where bit i is set.
-std::uint64_t spread_bits(std::uint64_t bits) noexcept {
-    const std::uint64_t chosen = ((bits & 0xff) * kEachByte) & 0x8040201008040201;
-    return ((chosen + kLowSeven) >> 7) & kEachByte;
-}
+    // Bytes that lie side by side are their own flags.
+    bool are_pixels() const noexcept { return mask_.item_size == 1 && stride_ == 1; }
 
-// The two packers turn up to 64 elements of a row into a word, bit i for column i.
-
-struct PackBytes {
-    std::uint64_t operator()(const std::uint8_t* row, int columns) const noexcept {
-        if (columns == kColumns) return pack(row);
-        std::uint8_t padded[kColumns] = {};
-        std::memcpy(padded, row, static_cast<std::size_t>(columns));
-        return pack(padded);
+    void write(const std::uint8_t* elements, int count, std::uint8_t* flags) const noexcept {
+        if (stride_ == static_cast<std::ptrdiff_t>(mask_.item_size) && mask_.item_size > 1) {
+            const auto flag = mask_.item_size == 2   ? kernels_.flag_pairs
+                              : mask_.item_size == 4 ? kernels_.flag_quads
+                                                     : kernels_.flag_eights;
+            return flag(elements, count, mask_.significant, flags);
+        }
+        for (int i = 0; i < count; ++i) {
+            std::uint64_t element = 0;
+            std::memcpy(&element, elements + i * stride_, mask_.item_size);  // it may lie unaligned
+            flags[i] = (element & mask_.significant) != 0;
+        }
     }
 
   private:
-    static std::uint64_t pack(const std::uint8_t* row) noexcept {
-        std::uint64_t word = 0;
-        for (int i = 0; i < kColumns; i += 8) {
-            std::uint64_t bytes;
-            std::memcpy(&bytes, row + i, sizeof bytes);
-            word |= pack_bytes(bytes) << i;
-        }
-        return word;
-    }
+    const MaskView& mask_;
+    std::ptrdiff_t stride_;
+    const MaskKernels& kernels_;
 };
 
-template <class Element>
-struct PackStrided {
-    std::ptrdiff_t stride;
-    Element significant;
-
-    std::uint64_t operator()(const std::uint8_t* row, int columns) const noexcept {
-        std::uint64_t word = 0;
-        for (int i = 0; i < columns; ++i) {
-            Element element;
-            std::memcpy(&element, row + i * stride, sizeof element);  // it may lie unaligned
-            word |= std::uint64_t{(element & significant) != 0} << i;
+// Finds the changes of a strip, by tiles where its pixels must be turned into bytes first.
+std::int64_t find_strip_changes(const MaskView& mask, const std::uint8_t* strip, std::int64_t first, std::int64_t rows,
+                                int columns, std::uint64_t& above, Change* changes, const MaskKernels& kernels) {
+    const Flags flags(mask, mask.column_stride, kernels);
+    if (flags.are_pixels()) {
+        return kernels.find_changes(strip, mask.row_stride, first, rows, columns, &above, changes);
+    }
+    std::uint8_t tile[kTileRows * kColumns];
+    std::int64_t found = 0;
+    for (std::int64_t y = 0; y < rows; y += kTileRows) {
+        const std::int64_t height = std::min<std::int64_t>(kTileRows, rows - y);
+        for (std::int64_t k = 0; k < height; ++k) {
+            flags.write(strip + (y + k) * mask.row_stride, columns, tile + k * kColumns);
         }
-        return word;
+        found += kernels.find_changes(tile, kColumns, first + y, height, columns, &above, changes + found);
     }
-};
-
-// A row of a strip that differs from the row above, and where.
-struct Change {
-    std::int64_t row;
-    std::uint64_t columns;
-};
-
-// Appends the boundaries of a strip, `found` of them in each column, in order of columns.
-void place_boundaries(const std::vector<Change>& changes, const std::array<std::int64_t, kColumns>& found,
-                      std::int64_t left, std::int64_t height, std::vector<std::int64_t>& boundaries) {
-    std::array<std::size_t, kColumns> next;
-    std::size_t total = boundaries.size();
-    for (std::size_t x = 0; x < kColumns; ++x) {
-        next[x] = total;
-        total += static_cast<std::size_t>(found[x]);
-    }
-    boundaries.resize(total);
-    for (const auto [y, columns] : changes) {
-        for (std::uint64_t bits = columns; bits != 0; bits &= bits - 1) {
-            const int x = lowest_bit(bits);
-            boundaries[next[static_cast<std::size_t>(x)]++] = (left + x) * height + y;
-        }
-    }
+    return found;
 }
 
-template <class Pack>
-void encode_strips(const MaskView& mask, const Pack& pack, std::vector<std::int64_t>& boundaries) {
+// Rows lie side by side in memory: read strips of 64 columns row by row.
+void encode_strips(const MaskView& mask, Boundaries& boundaries) {
     const auto [height, width] = mask.shape;
-    std::vector<Change> changes;
+    const MaskKernels& kernels = mask_kernels();
+    std::vector<Change> changes(as_size(height + 1));
+    std::vector<std::uint64_t> plane;
     std::uint64_t carry = 0;  // the last pixel of the column before the strip
     for (std::int64_t left = 0; left < width; left += kColumns) {
         const int columns = static_cast<int>(std::min<std::int64_t>(kColumns, width - left));
-        const std::uint8_t* row = mask.data + left * mask.column_stride;
+        const std::uint8_t* const strip = mask.data + left * mask.column_stride;
         // The pixel before the top of a column is the bottom of the column to its left, so a run that goes on
         // across the seam makes no boundary there.
-        const std::uint64_t bottom = pack(row + (height - 1) * mask.row_stride, columns);
+        std::uint64_t bottom = 0;
+        find_strip_changes(mask, strip + (height - 1) * mask.row_stride, 0, 1, columns, bottom, changes.data(),
+                           kernels);
         std::uint64_t above = (bottom << 1) | carry;
         if (columns < kColumns) above &= (std::uint64_t{1} << columns) - 1;
         carry = bottom >> (columns - 1);
 
-        std::array<std::int64_t, kColumns> found{};
-        changes.clear();
-        for (std::int64_t y = 0; y < height; ++y, row += mask.row_stride) {
-            const std::uint64_t word = pack(row, columns);
-            const std::uint64_t differs = word ^ above;
-            above = word;
-            if (differs == 0) continue;
-            changes.push_back({y, differs});
-            for (std::uint64_t bits = differs; bits != 0; bits &= bits - 1) {
-                ++found[static_cast<std::size_t>(lowest_bit(bits))];
-            }
+        const std::int64_t count = find_strip_changes(mask, strip, 0, height, columns, above, changes.data(), kernels);
+        const std::int64_t total = kernels.count_boundaries(changes.data(), count);
+        std::int64_t* const target = boundaries.room(total + kSlack);
+        if (total <= height) {  // below one a row, measured, counting columns first costs less than turning tiles
+            kernels.place_few(changes.data(), count, left, height, target);
+        } else {
+            plane.assign(as_size((height + 63) / 64 * 64), 0);
+            kernels.place_many(changes.data(), count, left, height, plane.data(), target);
         }
-
-        place_boundaries(changes, found, left, height, boundaries);
+        boundaries.add(total);
     }
-    if (carry != 0) boundaries.push_back(mask.shape.size());
-}
-
-template <class Element>
-void encode_strided(const MaskView& mask, std::vector<std::int64_t>& boundaries) {
-    encode_strips(mask, PackStrided<Element>{mask.column_stride, static_cast<Element>(mask.significant)}, boundaries);
-}
-
-void write_word(std::uint64_t word, std::uint8_t* row, std::ptrdiff_t stride, int columns) noexcept {
-    std::uint8_t bytes[kColumns];
-    std::uint8_t* const target = stride == 1 && columns == kColumns ? row : bytes;
-    for (int i = 0; i < kColumns; i += 8) {
-        const std::uint64_t eight = spread_bits(word >> i);
-        std::memcpy(target + i, &eight, sizeof eight);
-    }
-    if (target == row) return;
-    if (stride == 1) {
-        std::memcpy(row, bytes, static_cast<std::size_t>(columns));
-    } else {
-        for (int x = 0; x < columns; ++x) row[x * stride] = bytes[x];
+    if (carry != 0) {
+        *boundaries.room(1) = mask.shape.size();
+        boundaries.add(1);
     }
 }
 
-// Fortran order: memory is in the order of the runs.
+// Columns lie side by side in memory: read them in the order of the runs.
+void encode_columns(const MaskView& mask, Boundaries& boundaries) {
+    const auto [height, width] = mask.shape;
+    const MaskKernels& kernels = mask_kernels();
+    const Flags flags(mask, mask.row_stride, kernels);
+    std::uint8_t line[kLinePixels];
+    std::uint64_t before = 0;
+    for (std::int64_t x = 0; x < width; ++x) {
+        const std::uint8_t* const column = mask.data + x * mask.column_stride;
+        for (std::int64_t y = 0; y < height; y += kLinePixels) {
+            const int count = static_cast<int>(std::min<std::int64_t>(kLinePixels, height - y));
+            const std::uint8_t* pixels = column + y * mask.row_stride;
+            if (!flags.are_pixels()) {
+                flags.write(pixels, count, line);
+                pixels = line;
+            }
+            std::int64_t* const target = boundaries.room(count + kSlack);
+            boundaries.add(kernels.find_boundaries(pixels, count, x * height + y, &before, target));
+        }
+    }
+    if (before != 0) {
+        *boundaries.room(1) = mask.shape.size();
+        boundaries.add(1);
+    }
+}
+
+// Fortran order without gaps: memory is in the order of the runs.
 void decode_columns(const Run* runs, std::int64_t count, const PixelView& mask) noexcept {
     const std::int64_t size = mask.shape.size();
-    std::memset(mask.data, 0, static_cast<std::size_t>(size));
+    std::memset(mask.data, 0, as_size(size));
     for (std::int64_t i = 0; i < count; ++i) {
         const std::int64_t start = std::clamp<std::int64_t>(runs[i].start, 0, size);
         const std::int64_t end = std::clamp<std::int64_t>(runs[i].end, start, size);
-        std::memset(mask.data + start, 1, static_cast<std::size_t>(end - start));
+        std::memset(mask.data + start, 1, as_size(end - start));
+    }
+}
+
+// Writes the rows of a strip whose columns do not lie side by side.
+void scatter_rows(const std::vector<std::uint64_t>& changes, int columns, std::uint64_t above, std::uint8_t* row,
+                  const PixelView& mask, const MaskKernels& kernels) noexcept {
+    std::uint8_t pixels[kColumns];
+    for (const std::uint64_t change : changes) {
+        kernels.write_rows(&change, 1, columns, above, pixels, 0);
+        above ^= change;
+        for (int x = 0; x < columns; ++x) row[x * mask.column_stride] = pixels[x];
+        row += mask.row_stride;
     }
 }
 
 void decode_strips(const Run* runs, std::int64_t count, const PixelView& mask) {
     const auto [height, width] = mask.shape;
-    std::vector<std::uint64_t> changes(static_cast<std::size_t>(height));
+    const MaskKernels& kernels = mask_kernels();
+    std::vector<std::uint64_t> changes(as_size(height));
     const auto* boundary = reinterpret_cast<const std::int64_t*>(runs);
     const std::int64_t* const last = boundary + 2 * count;
     std::uint64_t inside = 0;  // the value of the pixel before the column
     for (std::int64_t left = 0; left < width; left += kColumns) {
         const int columns = static_cast<int>(std::min<std::int64_t>(kColumns, width - left));
         std::fill(changes.begin(), changes.end(), 0);
-        std::uint64_t word = 0;
+        std::uint64_t above = 0;
         for (int x = 0; x < columns; ++x) {
-            word |= inside << x;
+            above |= inside << x;
             const std::int64_t top = (left + x) * height;
             // Compared unsigned: a boundary out of order ends the walk and is never an index out of range.
             for (; boundary != last; ++boundary, inside ^= 1) {
@@ -175,37 +173,28 @@ void decode_strips(const Run* runs, std::int64_t count, const PixelView& mask) {
                 changes[y] ^= std::uint64_t{1} << x;
             }
         }
-        std::uint8_t* row = mask.data + left * mask.column_stride;
-        for (const std::uint64_t differs : changes) {
-            word ^= differs;
-            write_word(word, row, mask.column_stride, columns);
-            row += mask.row_stride;
+        std::uint8_t* const strip = mask.data + left * mask.column_stride;
+        if (mask.column_stride == 1) {
+            kernels.write_rows(changes.data(), height, columns, above, strip, mask.row_stride);
+        } else {
+            scatter_rows(changes, columns, above, strip, mask, kernels);
         }
     }
 }
 
 }  // namespace
 
-void encode_mask(const MaskView& mask, std::vector<std::int64_t>& boundaries) {
+void encode_mask(const MaskView& mask, Boundaries& boundaries) {
     if (mask.shape.size() == 0) return;
-    switch (mask.item_size) {
-        case 1:
-            if (mask.column_stride == 1) return encode_strips(mask, PackBytes{}, boundaries);
-            return encode_strided<std::uint8_t>(mask, boundaries);
-        case 2:
-            return encode_strided<std::uint16_t>(mask, boundaries);
-        case 4:
-            return encode_strided<std::uint32_t>(mask, boundaries);
-        default:
-            return encode_strided<std::uint64_t>(mask, boundaries);
-    }
+    const bool columns_in_memory = std::abs(mask.row_stride) < std::abs(mask.column_stride);
+    return columns_in_memory ? encode_columns(mask, boundaries) : encode_strips(mask, boundaries);
 }
 
 void decode_mask(const Run* runs, std::int64_t count, const PixelView& mask) {
     if (mask.shape.size() == 0) return;
-    const bool columns_in_memory =
+    const bool runs_in_memory =
         mask.row_stride == 1 && (mask.column_stride == mask.shape.height || mask.shape.width == 1);
-    return columns_in_memory ? decode_columns(runs, count, mask) : decode_strips(runs, count, mask);
+    return runs_in_memory ? decode_columns(runs, count, mask) : decode_strips(runs, count, mask);
 }
 
 }  // namespace cloudrle

@@ -4,8 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
+#include "rle/buffer.hpp"
 #include "rle/run.hpp"
 
 namespace cloudrle {
@@ -29,8 +29,8 @@ struct PixelView {
 };
 
 // Appends the boundaries of the mask's runs: start, end, start, end, ...
-// Scratch space: at most twice what one strip appends.
-void encode_mask(const MaskView& mask, std::vector<std::int64_t>& boundaries);
+// Scratch space: 24 bytes per row.
+void encode_mask(const MaskView& mask, Boundaries& boundaries);
 
 // Writes every pixel of the mask. Scratch space: 8 bytes per row.
 void decode_mask(const Run* runs, std::int64_t count, const PixelView& mask);

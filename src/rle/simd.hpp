@@ -1,5 +1,5 @@
-// Which kernels run. Each file of kernels compiles its loops once for each level, in target regions, and keeps one table
-// of them, indexed by level; what the CPU has is asked once, when the module loads.
+// Which kernels run. Each file of kernels compiles its loops once for each level, in target regions, and keeps one
+// table of them, indexed by level; what the CPU has is asked once, when the module loads.
 #pragma once
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
