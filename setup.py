@@ -1,12 +1,12 @@
 """The two compiled extensions; pyproject.toml holds everything else."""
 
-from glob import glob
+from pathlib import Path
 
 from Cython.Build import cythonize
 from pybind11.setup_helpers import Pybind11Extension
 from setuptools import Extension, setup
 
-HEADERS = sorted([*glob("src/rle/*.hpp"), *glob("src/rle/*.inl")])
+HEADERS = sorted(map(str, Path("src/rle").glob("*.[hi]*")))
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion"]
 CORE = ("algebra", "coco", "mask", "mask_kernels", "resize", "simd")
 
