@@ -130,3 +130,91 @@ def notebook_mask_to_rle(mask: Mask) -> str:
     found = np.where(pixels[1:] != pixels[:-1])[0] + 1
     found[1::2] -= found[::2]
     return " ".join(str(x) for x in found)
+
+
+# The rest defines what cloudseg_sdk computes: losses, metric, decision and calibration.
+
+Maps = npt.NDArray[Any]
+
+
+def _pools(truth: Maps, predicted: Maps, per: str) -> list[tuple[Maps, Maps]]:
+    """Pixels of ``(N, H, W, C)`` that share one sum: those of one image and class, or all."""
+    truth, predicted = truth.astype(np.float64), predicted.astype(np.float64)
+    if per == "batch":
+        return [(truth, predicted)]
+    images, _, _, classes = truth.shape
+    return [(truth[n, :, :, c], predicted[n, :, :, c]) for n in range(images) for c in range(classes)]
+
+
+def dice_loss(truth: Maps, predicted: Maps, per: str, smooth: float = 1.0) -> float:
+    losses = [1 - (2 * (t * p).sum() + smooth) / (t.sum() + p.sum() + smooth) for t, p in _pools(truth, predicted, per)]
+    return float(sum(losses) / len(losses))
+
+
+def bce_loss(truth: Maps, predicted: Maps) -> float:
+    p = np.clip(predicted.astype(np.float64), 1e-7, 1 - 1e-7)
+    return float(np.where(truth != 0, -np.log(p), -np.log(1 - p)).mean())
+
+
+def focal_tversky_loss(
+    truth: Maps, predicted: Maps, per: str, fp_weight: float, fn_weight: float, gamma: float = 1.0, smooth: float = 1.0
+) -> float:
+    losses = []
+    for t, p in _pools(truth, predicted, per):
+        hit, false_alarm, miss = (t * p).sum(), ((1 - t) * p).sum(), (t * (1 - p)).sum()
+        index = (hit + smooth) / (hit + fp_weight * false_alarm + fn_weight * miss + smooth)
+        losses.append((1 - index) ** gamma)
+    return float(sum(losses) / len(losses))
+
+
+def bilinear(image: Maps, size: Shape) -> Maps:
+    """Half-pixel bilinear, edges repeated."""
+    axes = []
+    for from_, to in zip(image.shape, size, strict=True):
+        centre = (np.arange(to) + 0.5) * from_ / to - 0.5
+        below = np.floor(centre)
+        first, second = (np.clip(below + step, 0, from_ - 1).astype(int) for step in (0, 1))
+        axes.append((first, second, centre - below))
+    (top, bottom, down), (left, right, across) = axes
+    pixels = image.astype(np.float64)
+    mixed = pixels[:, left] * (1 - across) + pixels[:, right] * across
+    return np.asarray(mixed[top] * (1 - down[:, np.newaxis]) + mixed[bottom] * down[:, np.newaxis])
+
+
+def presence_score(probabilities: Maps) -> float:
+    """Mean of the highest 9.5% of one class map."""
+    values = sorted(probabilities.ravel().tolist(), reverse=True)
+    highest = values[: max(1, round(0.095 * len(values)))]
+    return math.fsum(highest) / len(highest)
+
+
+def remove_small(mask: Mask, pixels: int) -> Mask:
+    """Flood each 8-connected component and paint it again if it is large enough."""
+    left, kept = {(int(y), int(x)) for y, x in zip(*np.nonzero(mask), strict=True)}, np.zeros(mask.shape, np.uint8)
+    while left:
+        front = [left.pop()]
+        component = list(front)
+        while front:
+            y, x = front.pop()
+            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & left
+            left -= near
+            front.extend(near)
+            component.extend(near)
+        if len(component) >= pixels:
+            kept[tuple(np.array(component).T)] = 1
+    return kept
+
+
+def best_mean_dice(scores: Maps, resized: Maps, truth: Maps, thresholds: tuple[float, ...]) -> float:
+    """Highest mean Dice of one class that any cut by presence score and any pixel threshold gives.
+
+    `scores` float32 ``(N,)``, `resized` float32 maps and `truth` at the metric's size ``(N, H, W)``.
+    """
+    cuts = np.concatenate([np.zeros(1, np.float32), scores, np.nextafter(scores, np.float32(2))])
+    best = -1.0
+    for threshold in thresholds:
+        shown = [dice(t, m >= np.float32(threshold)) for t, m in zip(truth, resized, strict=True)]
+        hidden = [dice(t, np.zeros_like(t)) for t in truth]
+        for cut in cuts[cuts <= 1]:
+            best = max(best, float(np.where(scores >= cut, shown, hidden).mean()))
+    return best

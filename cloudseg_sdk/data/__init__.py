@@ -1,0 +1,1 @@
+"""Images, labels and the arrays that training reads. Nothing here imports Keras."""

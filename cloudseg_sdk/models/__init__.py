@@ -1,0 +1,1 @@
+"""Networks. Importing this package imports Keras."""

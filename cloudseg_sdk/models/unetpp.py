@@ -1,0 +1,97 @@
+"""UNet++ (Zhou et al. 2018, arXiv:1807.10165) as a functional Keras model.
+
+Nodes stand on a triangular grid. ``row`` counts resolutions from 1 (finest), ``column`` counts nesting from 1 (the
+encoder): node (row, column) joins the upsampled node (row + 1, column - 1) with all nodes to its left. Names are those
+of the notebook's ``Nest_Net``: ``conv{row}{column}_1``, ``up{row}{column}``, ``merge{row}{column}``, ``output_{head}``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from cloudseg_sdk.config import ModelConfig
+
+
+def build_network(config: ModelConfig) -> keras.Model:
+    """Build the network: scaled images in, one sigmoid map per class out.
+
+    Parameters
+    ----------
+    config
+        Its input is float32 ``(N, *config.input_size, config.channels)``, scaled already (see
+        :class:`cloudseg_sdk.models.serving.Scale`).
+
+    Returns
+    -------
+    keras.Model
+        One output, or with deep supervision a list of them, each float32 ``(N, *config.output_size, classes)``;
+        the last one is the deepest and the one to predict with.
+    """
+    image = keras.Input((*config.input_size, config.channels), name="main_input")
+    levels = len(config.filters)
+    finest = config.output_stride.bit_length()  # rows above it would be finer than the output
+    nodes: dict[tuple[int, int], Any] = {}
+    x = image
+    for deepest in range(1, levels + 1):
+        nodes[deepest, 1] = _unit(x, config, deepest, 1)
+        if deepest < levels:
+            x = keras.layers.MaxPool2D(2, strides=2, name=f"pool{deepest}")(nodes[deepest, 1])
+        for row in range(deepest - 1, finest - 1, -1):
+            column = deepest - row + 1
+            up = _upsample(nodes[row + 1, column - 1], config, row, column)
+            left = [nodes[row, k] for k in range(1, column)]
+            merged = keras.layers.Concatenate(name=f"merge{row}{column}")([up, *left])
+            nodes[row, column] = _unit(merged, config, row, column)
+
+    columns = range(2, levels - finest + 2)
+    heads = [_head(nodes[finest, column], config, column - 1) for column in columns]
+    return keras.Model(image, heads if config.deep_supervision else heads[-1], name="unetpp")
+
+
+def _unit(x: Any, config: ModelConfig, row: int, column: int) -> Any:
+    """Two convolutions, each with its activation and dropout."""
+    batch = config.normalization == "batch"
+    for step in (1, 2):
+        name = f"{row}{column}_{step}"
+        x = keras.layers.Conv2D(
+            config.filters[row - 1],
+            3,
+            padding="same",
+            activation=None if batch else config.activation,
+            use_bias=not batch,
+            kernel_initializer="he_normal",
+            kernel_regularizer=_penalty(config),
+            name=f"conv{name}",
+        )(x)
+        if batch:
+            x = keras.layers.BatchNormalization(momentum=0.9, name=f"bn{name}")(x)
+            x = keras.layers.Activation(config.activation, name=f"act{name}")(x)
+        if config.dropout:
+            x = keras.layers.Dropout(config.dropout, name=f"dp{name}")(x)
+    return x
+
+
+def _upsample(x: Any, config: ModelConfig, row: int, column: int) -> Any:
+    name = f"up{row}{column}"
+    if config.upsampling == "transpose":
+        return keras.layers.Conv2DTranspose(config.filters[row - 1], 2, strides=2, padding="same", name=name)(x)
+    return keras.layers.UpSampling2D(2, name=name)(x)
+
+
+def _head(x: Any, config: ModelConfig, number: int) -> Any:
+    return keras.layers.Conv2D(
+        len(config.classes),
+        1,
+        padding="same",
+        activation="sigmoid",
+        kernel_initializer="he_normal",
+        kernel_regularizer=_penalty(config),
+        dtype="float32",  # probabilities stay float32 under mixed precision
+        name=f"output_{number}",
+    )(x)
+
+
+def _penalty(config: ModelConfig) -> Any:
+    return keras.regularizers.L2(config.l2) if config.l2 else None

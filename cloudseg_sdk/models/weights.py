@@ -1,0 +1,74 @@
+"""A network's weights as named arrays, and its ONNX graph."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from cloudseg_sdk.errors import BundleError
+
+
+def get_weights(network: keras.Model) -> dict[str, NDArray[np.float32]]:
+    """Return every variable by its path, such as ``conv11_1/kernel``."""
+    return {
+        variable.path: keras.ops.convert_to_numpy(variable) for variable in network.variables if _is_saved(variable)
+    }
+
+
+def set_weights(network: keras.Model, weights: Mapping[str, NDArray[np.floating[Any]]]) -> None:
+    """Give every variable its array; a missing, unknown or misshapen one is a :class:`BundleError`."""
+    variables = {variable.path: variable for variable in network.variables if _is_saved(variable)}
+    if set(variables) != set(weights):
+        missing, unknown = sorted(set(variables) - set(weights)), sorted(set(weights) - set(variables))
+        raise BundleError(f"weights.npz does not fit the configuration: missing {missing[:3]}, unknown {unknown[:3]}")
+    for path, variable in variables.items():
+        if tuple(variable.shape) != weights[path].shape:
+            raise BundleError(f"weights.npz: {path} has shape {weights[path].shape}, wanted {tuple(variable.shape)}")
+        if weights[path].dtype.kind != "f":
+            raise BundleError(f"weights.npz: {path} holds {weights[path].dtype}, wanted floating-point numbers")
+    for path, variable in variables.items():  # only now, so that a refused file leaves the network as it was
+        variable.assign(weights[path].astype(np.float32))
+
+
+def to_onnx(serving: keras.Model, input_size: tuple[int, int]) -> bytes | None:
+    """Export the serving model with any batch size, or return None where this backend lacks its converter."""
+    signature = [keras.InputSpec(shape=(None, *input_size, 3), dtype="uint8", name="images")]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # Keras' patch for tf2onnx asks NumPy for np.object
+                serving.export(str(path), format="onnx", verbose=False, input_signature=signature)
+        except ImportError:  # tf2onnx or jax2onnx
+            return None
+        return path.read_bytes()
+
+
+def halve_graph(graph: bytes) -> bytes:
+    """Store the kernels of an ONNX graph as float16, each followed by a cast, which engines fold away."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load_from_string(graph)
+    casts = []
+    for constant in model.graph.initializer:
+        array = numpy_helper.to_array(constant)
+        if array.dtype == np.float32 and array.ndim > 1:
+            name = constant.name
+            constant.CopyFrom(numpy_helper.from_array(array.astype(np.float16), f"{name}/float16"))
+            casts.append(onnx.helper.make_node("Cast", [constant.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return bytes(model.SerializeToString())
+
+
+def _is_saved(variable: Any) -> bool:
+    return "seed_generator" not in variable.path  # the state of dropout is not part of a model

@@ -1,0 +1,1 @@
+"""Fitting and calibrating a network. Importing this package imports Keras."""

@@ -1,0 +1,35 @@
+"""Fixtures that several test files share."""
+
+from pathlib import Path
+
+import pytest
+
+from cloudseg_sdk import ModelConfig, Segmenter
+from cloudseg_sdk.synthetic import write_dataset
+
+CLOUDS = Path(__file__).parents[2] / "shared" / "clouds"
+
+
+@pytest.fixture(scope="session")
+def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight invented scenes of 70 x 105 in the competition's layout, labelled on a grid of 140 x 210."""
+    folder = tmp_path_factory.mktemp("dataset")
+    write_dataset(folder, 8, size=(70, 105), label_shape=(140, 210))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved network that nobody trained: its maps are noise about 0.5, so its masks have many edges."""
+    path = tmp_path_factory.mktemp("bundle") / "tiny.cloudseg"
+    config = ModelConfig(input_size=(32, 48), filters=(4, 6, 8))
+    Segmenter.build(config).save(path, metrics={"dice": 0.5}, provenance={"data": "none"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def clouds() -> Path:
+    """The folder of real scenes, which a user's machine does not have."""
+    if not CLOUDS.is_dir():
+        pytest.skip(f"no real scenes in {CLOUDS}")
+    return CLOUDS

@@ -1,0 +1,111 @@
+"""Files appear whole or not at all, whatever happens while they are written."""
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cloudseg_sdk.files import atomic_path
+
+
+@pytest.fixture
+def restore_umask() -> Iterator[None]:
+    mask = os.umask(0o022)
+    yield
+    os.umask(mask)
+
+
+def test_success_replaces_the_old_file_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+    with atomic_path(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def fail_half_way(path: Path, error: type[BaseException]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("old", ["old", None])
+def test_failure_leaves_what_was_there_and_nothing_else(
+    tmp_path: Path, error: type[BaseException], old: str | None
+) -> None:
+    path = tmp_path / "out.csv"
+    if old is not None:
+        path.write_text(old)
+    with pytest.raises(error):
+        fail_half_way(path, error)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ([] if old is None else [old])
+
+
+def test_a_target_that_is_a_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "folder.csv"
+    (folder / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"folder\.csv"), atomic_path(folder) as temporary:
+        temporary.write_text("new")
+    assert list(tmp_path.iterdir()) == [folder]
+    assert list(folder.iterdir()) == [folder / "inside"]
+
+
+def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+    code = """
+import os, pathlib, signal, sys
+from cloudseg_sdk.files import atomic_path
+with atomic_path(pathlib.Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert done.returncode == -9
+    assert path.read_text() == "old"
+
+
+@pytest.mark.usefixtures("restore_umask")
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_permissions_follow_the_umask_from_the_first_moment(tmp_path: Path, mask: int) -> None:
+    os.umask(mask)
+    with atomic_path(tmp_path / "out.csv") as temporary:
+        assert stat.S_IMODE(temporary.stat().st_mode) == 0o666 & ~mask
+    assert stat.S_IMODE((tmp_path / "out.csv").stat().st_mode) == 0o666 & ~mask
+
+
+def test_the_temporary_file_is_hidden_beside_its_target_with_the_same_suffix(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "new" / "folders" / "out.tar.png") as temporary:
+        assert temporary.parent == tmp_path / "new" / "folders"
+        assert temporary.name.startswith(".")
+        assert temporary.suffix == ".png"
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".png", "é" * 125 + ".png", "no suffix", ".hidden"])
+def test_any_name_that_the_file_system_takes(tmp_path: Path, name: str) -> None:
+    with atomic_path(tmp_path / name) as temporary:
+        temporary.write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_writers_at_the_same_time_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+
+    def write(letter: str) -> None:
+        with atomic_path(path) as temporary, temporary.open("w") as file:
+            for _ in range(50):
+                file.write(letter * 100)
+                file.flush()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, "abcdefgh"))
+    assert path.read_text() in {letter * 5000 for letter in "abcdefgh"}
+    assert list(tmp_path.iterdir()) == [path]
