@@ -1,0 +1,188 @@
+"""The ``.cloudseg`` file: a zip of a manifest, named weights and an ONNX graph.
+
+``manifest.json``
+    Format version, configuration, decision, metrics, provenance, and the SHA-256 of every other part.
+``weights.npz``
+    One array for each variable, named by its path. No pickles: NumPy refuses them on reading.
+``model.onnx``
+    The serving graph (uint8 RGB in, class maps out). Absent where the saving machine could not export one.
+
+Reading runs no code from the file, and checks each part's hash before using it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import lzma
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloudrle import __version__
+from cloudseg_sdk.config import Decision, ModelConfig
+from cloudseg_sdk.errors import BundleError, ConfigError
+from cloudseg_sdk.files import atomic_path
+
+FORMAT_VERSION = 1
+MANIFEST, WEIGHTS, GRAPH = "manifest.json", "weights.npz", "model.onnx"
+# Far above any UNet++ of eight levels, far below what would exhaust a machine that opens a hostile file.
+MAX_PART_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A saved model, in memory.
+
+    Parameters
+    ----------
+    config, decision
+        The network, and how its maps become masks.
+    weights
+        By the path of their variable.
+    graph
+        ONNX bytes, or None.
+    metrics, provenance
+        JSON values that describe how good the model is and where it comes from.
+    """
+
+    config: ModelConfig
+    decision: Decision
+    weights: Mapping[str, NDArray[np.floating[Any]]]
+    graph: bytes | None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def write_bundle(path: Path, bundle: Bundle, dtype: Literal["float32", "float16"]) -> None:
+    """Write `bundle` whole or not at all, with its kernels stored as `dtype`."""
+    parts = {WEIGHTS: _pack_weights(bundle.weights, dtype)}
+    if bundle.graph is not None:
+        parts[GRAPH] = bundle.graph
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "written_by": f"cloudseg-sdk {__version__}",
+        "image": {"channel_order": "RGB", "dtype": "uint8", "size": list(bundle.config.input_size)},
+        "weights_dtype": dtype,
+        "config": bundle.config.to_dict(),
+        "decision": bundle.decision.to_dict(),
+        "metrics": bundle.metrics,
+        "provenance": bundle.provenance,
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
+    }
+    try:
+        text = json.dumps(manifest, indent=2, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"metrics and provenance must be JSON values: {error}") from error
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(MANIFEST, text)
+        for name, data in parts.items():
+            archive.writestr(name, data)
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read and check a bundle.
+
+    Raises
+    ------
+    BundleError
+        Where the file cannot be read, or a part is missing, damaged or of a later version; it names the part.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            manifest = _read_manifest(_read_part(archive, MANIFEST, path), path)
+            hashes = manifest["sha256"]
+            _check_names(archive.namelist(), hashes, path)
+            parts = {name: _read_part(archive, name, path) for name in (WEIGHTS, GRAPH) if name in hashes}
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, NotImplementedError) as error:  # the latter for a later version of zip
+        raise BundleError(f"{path} is not a .cloudseg file, or a damaged one: {error}") from error
+    for name, data in parts.items():
+        if hashlib.sha256(data).hexdigest() != hashes[name]:
+            raise BundleError(f"{path}: {name} is damaged (its SHA-256 is not the manifest's)")
+    if WEIGHTS not in parts:
+        raise BundleError(f"{path}: the manifest names no {WEIGHTS}")
+    try:
+        config, decision = ModelConfig.from_dict(manifest["config"]), Decision.from_dict(manifest["decision"])
+        if len(decision.presence) != len(config.classes):
+            raise ConfigError(f"{len(config.classes)} classes, but a decision for {len(decision.presence)}")
+    except (ConfigError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path}: {MANIFEST} is damaged: {error}") from error
+    return Bundle(
+        config=config,
+        decision=decision,
+        weights=_unpack_weights(parts[WEIGHTS], path),
+        graph=parts.get(GRAPH),
+        metrics=manifest["metrics"],
+        provenance=manifest["provenance"],
+    )
+
+
+def _check_names(names: list[str], hashes: dict[str, Any], path: Path) -> None:
+    """Refuse what no hash vouches for: two parts of one name, and parts that the manifest does not list."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise BundleError(f"{path}: {name} is there twice")
+        if name not in (MANIFEST, *hashes):
+            raise BundleError(f"{path}: {name} is not listed in the manifest")
+
+
+def _read_part(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
+    try:
+        size = archive.getinfo(name).file_size
+        if size > MAX_PART_BYTES:
+            raise BundleError(f"{path}: {name} claims {size:,} bytes; at most {MAX_PART_BYTES:,} are read")
+        return archive.read(name)
+    except KeyError as error:
+        raise BundleError(f"{path}: {name} is missing") from error
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, zlib.error, lzma.LZMAError) as error:
+        raise BundleError(f"{path}: {name} is damaged: {error}") from error
+
+
+def _read_manifest(data: bytes, path: Path) -> dict[str, Any]:
+    wanted = {"config": dict, "decision": dict, "metrics": dict, "provenance": dict, "sha256": dict}
+    try:
+        manifest = json.loads(data)
+        version = manifest["format_version"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleError(f"{path}: {MANIFEST} is damaged: {error}") from error
+    if version != FORMAT_VERSION:
+        raise BundleError(
+            f"{path} has format version {version!r}; this release reads {FORMAT_VERSION}. Upgrade cloudseg-sdk."
+        )
+    for name, kind in wanted.items():
+        if not isinstance(manifest.get(name), kind):
+            raise BundleError(f"{path}: {MANIFEST} is damaged: {name!r} is missing or not an object")
+    return dict(manifest)
+
+
+def _pack_weights(weights: Mapping[str, NDArray[np.floating[Any]]], dtype: str) -> bytes:
+    buffer = io.BytesIO()
+    # Only kernels are halved: they are nearly all of the bytes, and a tiny variance would not survive float16.
+    stored = {name: array.astype(dtype) if array.ndim > 1 else array for name, array in weights.items()}
+    np.savez(buffer, allow_pickle=False, **stored)
+    return buffer.getvalue()
+
+
+def _unpack_weights(data: bytes, path: Path) -> dict[str, NDArray[np.floating[Any]]]:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            # np.savez compresses nothing; what is compressed could claim any size.
+            if any(info.compress_type != zipfile.ZIP_STORED for info in arrays.zip.infolist()):
+                raise ValueError("an array is compressed")
+            weights = {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # NumPy reads headers with Python's own tokenizer and parser, which raise all sorts
+        raise BundleError(f"{path}: {WEIGHTS} is damaged: {error}") from error
+    for name, array in weights.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+            raise BundleError(f"{path}: {WEIGHTS} is damaged: {name} is not an array of floating-point numbers")
+    return weights
