@@ -1,0 +1,277 @@
+"""The command ``cloudseg``: demo, train, predict, evaluate, doctor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cloudseg_sdk import __version__
+from cloudseg_sdk.errors import CloudsegError
+
+if TYPE_CHECKING:
+    from cloudseg_sdk.metrics import Report
+    from cloudseg_sdk.segmenter import Segmenter
+
+OVERLAY_SIZE = (700, 1050)  # (height, width) at most: as much as a screen shows
+
+app = typer.Typer(
+    help="Segment satellite scenes: try the demo, train on your labels, predict masks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+EngineOption = Annotated[
+    Literal["auto", "keras", "openvino"], typer.Option(help="What runs the network; auto takes OpenVINO where it can.")
+]
+DataOption = Annotated[Path, typer.Option(help="Folder with train.csv and train_images/.", show_default=False)]
+LabelShapeOption = Annotated[str, typer.Option(help="HEIGHTxWIDTH of the grid the labels were drawn on.")]
+ModelArgument = Annotated[str, typer.Argument(help='A .cloudseg file, or "clouds".', show_default=False)]
+
+
+def main() -> None:
+    """Run the command line; an error is one line on stderr and exit code 1 (2 for wrong usage)."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes, unless the user wants them
+    try:
+        app()
+    except (CloudsegError, OSError, ValueError) as error:
+        sys.exit(f"cloudseg: {error}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("cloudseg-demo"),
+    count: Annotated[int, typer.Option(min=1, max=1000, help="Number of scenes.")] = 4,
+    seed: Annotated[int, typer.Option(help="Another seed gives other scenes.")] = 0,
+) -> None:
+    """Make synthetic scenes and predict masks for them with the shipped model.
+
+    Example: `cloudseg demo --out demo --count 8`
+    """
+    import cv2
+
+    from cloudseg_sdk.files import atomic_path
+    from cloudseg_sdk.segmenter import Segmenter
+    from cloudseg_sdk.synthetic import scene
+
+    scenes = []
+    for number in range(count):
+        path = out / "scenes" / f"scene{number}.jpg"
+        with atomic_path(path) as temporary:
+            cv2.imwrite(str(temporary), scene(seed + number, (700, 1050)).image[:, :, ::-1])
+        scenes.append(path)
+    typer.echo(f"wrote {count} synthetic scenes to {out / 'scenes'}")
+    _predict(Segmenter.load("clouds"), scenes, out)
+
+
+@app.command()
+def train(
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="The .cloudseg file to write.", show_default=False)],
+    preset: Annotated[Literal["default", "notebook"], typer.Option(help="The network.")] = "default",
+    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the network's input.")] = "256x384",
+    filters: Annotated[str, typer.Option(help="Filters of each level of the default network.")] = "16,32,64,128,256",
+    output_stride: Annotated[int, typer.Option(help="Input size over map size: 1, 2 or 4.")] = 2,
+    label_shape: LabelShapeOption = "1400x2100",
+    epochs: Annotated[int, typer.Option(min=1)] = 25,
+    batch_size: Annotated[int, typer.Option(min=1)] = 8,
+    learning_rate: Annotated[float, typer.Option(help="The highest of the schedule.")] = 1e-3,
+    loss: Annotated[str, typer.Option(help="dice, bce_dice, tversky or focal_tversky.")] = "bce_dice",
+    seed: Annotated[int, typer.Option(help="Of split, weights, order and flips.")] = 0,
+    dtype: Annotated[Literal["float32", "float16"], typer.Option(help="How weights are stored.")] = "float32",
+) -> None:
+    """Train a network on your own labels, calibrate it, score it, and save it.
+
+    80% of the images train, 10% choose the best epoch and the thresholds, 10% are held out for the score that is
+    printed and saved. Ctrl-C ends training early and keeps the best epoch. Needs the extra `tensorflow`.
+
+    Example: `cloudseg train --data clouds/ --out model.cloudseg --size 128x192 --epochs 10`
+    """
+    from cloudseg_sdk.config import ModelConfig
+    from cloudseg_sdk.data.dataset import CloudDataset
+    from cloudseg_sdk.segmenter import Segmenter
+
+    if preset == "notebook":
+        config = ModelConfig.notebook()
+    else:
+        config = ModelConfig(input_size=_parse_size(size), filters=_parse_numbers(filters), output_stride=output_stride)
+    _require_parent(out)
+    dataset = CloudDataset.from_kaggle(data, _parse_size(label_shape))
+    training, rest = dataset.split(validation=0.2, seed=seed)
+    validation, held_out = rest.split(validation=0.5, seed=seed)
+    typer.echo(f"{len(training):,} images to train on, {len(validation):,} to calibrate on, {len(held_out):,} held out")
+
+    segmenter = Segmenter.build(config, seed=seed)
+    import keras  # here, because build explains what to install where it is missing
+
+    options = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "loss": loss, "seed": seed}
+    history: dict[str, list[float]] = {}
+    try:
+        history = segmenter.fit(
+            training,
+            validation,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            loss=loss,
+            seed=seed,
+        )
+    except KeyboardInterrupt:
+        typer.echo("\ninterrupted: going on with the weights of the best epoch so far")
+    plain = segmenter.evaluate(held_out)
+    segmenter.calibrate(validation)
+    report = segmenter.evaluate(held_out)
+    segmenter.save(
+        out,
+        dtype=dtype,
+        metrics={"held_out": report.to_dict(), "held_out_uncalibrated": plain.to_dict(), "history": history},
+        provenance={
+            "images": {"training": len(training), "calibration": len(validation), "held_out": len(held_out)},
+            "options": options,
+            "versions": {"cloudseg-sdk": __version__, "keras": keras.__version__, "backend": keras.backend.backend()},
+        },
+    )
+    typer.echo(f"on the held-out images before calibration: {plain.dice:.4f}; after it:")
+    _print_report(report)
+    typer.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
+
+
+@app.command()
+def predict(
+    model: ModelArgument,
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to write.", show_default=False)],
+    engine: EngineOption = "auto",
+) -> None:
+    """Predict masks: writes overlays/*.png, predictions.csv, and submission.csv at 350 x 525.
+
+    An image that cannot be read is named, has its error in predictions.csv, and makes the exit code 1.
+
+    Example: `cloudseg predict clouds scenes/ --out out/`
+    """
+    from cloudseg_sdk.data.images import list_images
+    from cloudseg_sdk.segmenter import Segmenter
+
+    segmenter = Segmenter.load(model, engine=engine)
+    paths = [path for image in images for path in (list_images(image) if image.is_dir() else [image])]
+    _predict(segmenter, paths, out)
+
+
+@app.command()
+def evaluate(
+    model: ModelArgument,
+    data: DataOption,
+    label_shape: LabelShapeOption = "1400x2100",
+    engine: EngineOption = "auto",
+) -> None:
+    """Score a model with the competition's metric: mean Dice over image-class pairs at 350 x 525.
+
+    Example: `cloudseg evaluate model.cloudseg --data clouds/`
+    """
+    from cloudseg_sdk.data.dataset import CloudDataset
+    from cloudseg_sdk.segmenter import Segmenter
+
+    segmenter = Segmenter.load(model, engine=engine)
+    _print_report(segmenter.evaluate(CloudDataset.from_kaggle(data, _parse_size(label_shape), segmenter.classes)))
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions, Keras backend, devices, engines and SIMD level, and what is wrong with them.
+
+    Example: `cloudseg doctor`
+    """
+    from cloudseg_sdk.doctor import examine
+
+    findings = examine()
+    width = max(len(name) for name, _ in findings.facts)
+    for name, value in findings.facts:
+        typer.echo(f"{name:<{width}}  {value}")
+    for fault in findings.faults:
+        typer.echo(f"warning: {fault}", err=True)
+
+
+def _predict(segmenter: Segmenter, images: list[Path], out: Path) -> None:
+    """Predict, write everything into `out`, and say so."""
+    import cv2
+    from rich.progress import track
+
+    from cloudseg_sdk.data.colours import class_colours, draw_legend
+    from cloudseg_sdk.data.images import read_image
+    from cloudseg_sdk.files import atomic_path
+    from cloudseg_sdk.inference.prediction import Prediction, Predictions
+    from cloudseg_sdk.metrics import METRIC_SIZE
+
+    doubled = [stem for stem, count in Counter(path.stem for path in images).items() if count > 1]
+    if doubled:
+        raise CloudsegError(f"two images are named {doubled[0]}; their overlays would overwrite each other")
+    colours = class_colours(len(segmenter.classes))
+
+    def write_overlay(prediction: Prediction) -> None:
+        image = read_image(prediction.source)
+        scale = min(1.0, OVERLAY_SIZE[0] / image.shape[0], OVERLAY_SIZE[1] / image.shape[1])
+        shown = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+        picture = draw_legend(prediction.overlay(shown), segmenter.classes, colours)
+        with atomic_path(out / "overlays" / f"{Path(prediction.source).stem}.png") as temporary:
+            cv2.imwrite(str(temporary), picture[:, :, ::-1])
+
+    predicted = []
+    stream = segmenter.stream(images, output_size=METRIC_SIZE)
+    for prediction in track(stream, "predicting", total=len(images), transient=True):
+        predicted.append(prediction)
+        if prediction.error is None:
+            write_overlay(prediction)
+    predictions = Predictions(tuple(predicted))
+    good = Predictions(tuple(item for item in predicted if item.error is None))
+    predictions.to_csv(out / "predictions.csv")
+    good.to_submission(out / "submission.csv")
+
+    for item in good:
+        found = [
+            f"{name} {rle.area / (rle.shape[0] * rle.shape[1]):.0%}"
+            for name, rle in zip(item.classes, item.rles, strict=True)
+            if rle.area
+        ]
+        typer.echo(f"{Path(item.source).name}: {', '.join(found) or 'nothing'}")
+    typer.echo(
+        f"wrote {len(good)} overlays, predictions.csv and submission.csv "
+        f"({METRIC_SIZE[0]} x {METRIC_SIZE[1]}) to {out} with the {segmenter.engine} engine"
+    )
+    if predictions.errors:
+        for item in predictions.errors:
+            typer.echo(f"error: {item.error}", err=True)
+        raise typer.Exit(1)
+
+
+def _print_report(report: Report) -> None:
+    typer.echo(f"mean Dice {report.dice:.4f} on {report.images:,} images (predicting nothing: {report.empty_dice:.4f})")
+    for name, dice in report.dice_by_class.items():
+        typer.echo(f"  {name:<12} {dice:.4f}")
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise typer.BadParameter(f"wanted HEIGHTxWIDTH such as 256x384, got {text!r}")
+    return int(parts[0]), int(parts[1])
+
+
+def _parse_numbers(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise typer.BadParameter(f"wanted whole numbers with commas such as 16,32,64, got {text!r}")
+    return tuple(int(part) for part in parts)
+
+
+def _require_parent(path: Path) -> None:
+    """Fail before hours of training where its result could not be written."""
+    if path.is_dir():
+        raise CloudsegError(f"{path} is a folder; give the file to write, such as {path / 'model.cloudseg'}")
+    path.parent.mkdir(parents=True, exist_ok=True)

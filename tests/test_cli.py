@@ -1,0 +1,164 @@
+"""The command line as its users meet it, in this process but for one test."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pandas as pd
+import pytest
+
+from cloudrle import RLE
+from cloudseg_sdk import Segmenter
+from cloudseg_sdk.cli import main
+from cloudseg_sdk.synthetic import write_dataset
+
+Run = Callable[..., object]
+
+TINY = ("--size", "32x48", "--filters", "4,6,8", "--label-shape", "140x210", "--epochs", "1")
+
+
+@pytest.fixture
+def cloudseg(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run ``cloudseg`` with arguments; return its exit code, or the one line that it died with."""
+
+    def run(*arguments: str | Path) -> object:
+        monkeypatch.setattr(sys, "argv", ["cloudseg", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return caught.value.code
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    write_dataset(tmp_path / "data", 12, size=(70, 105), label_shape=(140, 210))
+    return tmp_path / "data"
+
+
+def submitted(path: Path) -> pd.DataFrame:
+    """Read a submission as the competition does, and decode every mask."""
+    table = pd.read_csv(path, keep_default_na=False)
+    assert list(table.columns) == ["Image_Label", "EncodedPixels"]
+    for text in table["EncodedPixels"]:
+        RLE.from_kaggle(text, (350, 525))
+    return table
+
+
+def test_demo_writes_scenes_overlays_and_a_submission(
+    cloudseg: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cloudseg("demo", "--out", tmp_path, "--count", "2") == 0
+    assert sorted(path.name for path in (tmp_path / "scenes").iterdir()) == ["scene0.jpg", "scene1.jpg"]
+    assert sorted(path.name for path in (tmp_path / "overlays").iterdir()) == ["scene0.png", "scene1.png"]
+    assert cv2.imread(str(tmp_path / "overlays" / "scene0.png")) is not None
+    assert len(submitted(tmp_path / "submission.csv")) == 2 * 4
+    printed = capsys.readouterr().out
+    assert "wrote 2 synthetic scenes" in printed
+    assert "openvino" in printed
+
+
+def test_train_then_predict_then_evaluate(
+    cloudseg: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, out = tmp_path / "models" / "m.cloudseg", tmp_path / "out"
+    assert cloudseg("train", "--data", data, "--out", model, *TINY) == 0
+    printed = capsys.readouterr().out
+    assert "10 images to train on, 1 to calibrate on, 1 held out" in printed
+    assert "mean Dice" in printed
+    saved = Segmenter.load(model)
+    assert saved.engine == "openvino"
+    assert saved.metrics["held_out"]["images"] == 1
+    assert saved.provenance["images"] == {"training": 10, "calibration": 1, "held_out": 1}
+
+    assert cloudseg("predict", model, data / "train_images", "--out", out) == 0
+    assert len(list((out / "overlays").glob("*.png"))) == 12
+    assert len(submitted(out / "submission.csv")) == 12 * 4
+    assert len(pd.read_csv(out / "predictions.csv")) == 12 * 4
+
+    assert cloudseg("evaluate", model, "--data", data, "--label-shape", "140x210") == 0
+    assert "on 12 images" in capsys.readouterr().out
+
+
+def test_an_unreadable_image_is_named_and_the_others_are_predicted(
+    cloudseg: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = data / "train_images"
+    (images / "broken.jpg").write_bytes(b"no picture")
+    assert cloudseg("predict", "clouds", images, "--out", tmp_path / "out") == 1
+    assert "broken.jpg is damaged or not an image" in capsys.readouterr().err
+    table = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    assert table["error"].notna().sum() == 1
+    assert len(submitted(tmp_path / "out" / "submission.csv")) == 12 * 4
+
+
+def test_two_images_of_one_name_are_refused_before_any_work(cloudseg: Run, data: Path, tmp_path: Path) -> None:
+    image = next((data / "train_images").iterdir())
+    message = cloudseg("predict", "clouds", image, image, "--out", tmp_path / "out")
+    assert message == f"cloudseg: two images are named {image.stem}; their overlays would overwrite each other"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("predict", "gone.cloudseg", ".", "--out", "o"),
+            "no model 'gone.cloudseg'; wanted a .cloudseg file or one of",
+        ),
+        (("predict", "clouds", "gone.jpg", "--out", "o"), 1),
+        (("predict", "clouds", "empty", "--out", "o"), "no images in empty; wanted files ending in .bmp"),
+        (("evaluate", "clouds", "--data", "gone"), "cannot read gone/train.csv: No such file or directory"),
+        (("train", "--data", "gone", "--out", "m.cloudseg"), "cannot read gone/train.csv: No such file or directory"),
+        (
+            ("train", "--data", "gone", "--out", "empty"),
+            "empty is a folder; give the file to write, such as empty/model",
+        ),
+        (
+            ("train", "--data", "gone", "--out", "m", "--size", "30x48"),
+            "input_size must be (height, width) in multiples",
+        ),
+        (("train", "--data", "gone", "--out", "m", "--size", "big"), 2),
+        (("train", "--data", "gone"), 2),
+        (("predict", "clouds"), 2),
+        (("dance",), 2),
+    ],
+)
+def test_faults_are_one_line_and_an_exit_code(
+    cloudseg: Run,
+    arguments: tuple[str, ...],
+    message: str | int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    code = cloudseg(*arguments)
+    if isinstance(message, int):
+        assert code == message
+        assert "Traceback" not in capsys.readouterr().err
+    else:
+        assert isinstance(code, str)
+        assert code.startswith(f"cloudseg: {message}")
+        assert "\n" not in code
+
+
+@pytest.mark.parametrize("command", ["demo", "train", "predict", "evaluate", "doctor"])
+def test_help_shows_an_example(cloudseg: Run, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cloudseg(command, "--help") == 0
+    assert f"cloudseg {command}" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_doctor_knows_versions_engines_and_simd_level(cloudseg: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cloudseg("doctor") == 0
+    facts = capsys.readouterr().out
+    for name in ("Python", "numpy", "openvino", "Keras backend", "SIMD level", "engines"):
+        assert name in facts
+
+
+def test_the_module_runs_as_a_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "cloudseg_sdk", "--help"], capture_output=True, text=True, check=True)
+    assert "Usage" in done.stdout
