@@ -428,6 +428,18 @@ def test_rectangles_cover_what_their_corners_say(coco: Callable[[Any], CloudData
         np.testing.assert_array_equal(polygon_mask(coco, [corners[2:] + corners[:2]], (height, width)), expected)
 
 
+def test_a_pixel_belongs_to_a_polygon_that_holds_its_centre(coco: Callable[[Any], CloudDataset]) -> None:
+    rng = np.random.default_rng(6)
+    y, x = np.mgrid[:20, :30] + 0.5
+    for _ in range(20):
+        (x0, x1), (y0, y1) = np.sort(rng.uniform(-3, 33, 2)), np.sort(rng.uniform(-3, 23, 2))
+        mask = polygon_mask(coco, [[x0, y0, x1, y0, x1, y1, x0, y1]], (20, 30))
+        np.testing.assert_array_equal(mask, (x0 < x) & (x < x1) & (y0 < y) & (y < y1))
+        triangle = polygon_mask(coco, [[x0, y0, x1, y0, x0, y1]], (20, 30))
+        below = (x - x0) / (x1 - x0) + (y - y0) / (y1 - y0) < 1
+        np.testing.assert_array_equal(triangle, (x0 < x) & (y0 < y) & below)
+
+
 def test_polygons_agree_with_pycocotools_but_for_their_outline(coco: Callable[[Any], CloudDataset]) -> None:
     rng = np.random.default_rng(5)
     for _ in range(20):

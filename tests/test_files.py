@@ -30,6 +30,16 @@ def test_success_replaces_the_old_file_and_leaves_nothing_else(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_who_has_the_old_file_open_goes_on_reading_it(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("old " * 1000)
+    with path.open() as reader:
+        assert reader.read(4) == "old "
+        with atomic_path(path) as temporary:
+            temporary.write_text("new")
+        assert set(reader.read().split()) == {"old"}
+
+
 def fail_half_way(path: Path, error: type[BaseException]) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text("half")

@@ -34,7 +34,7 @@ SIZE = (32, 48)
 LABELS = (700, 1050)  # twice the metric's size, so that its area resize is a count of quarters
 DEEP = ModelConfig(classes=CLASSES, input_size=SIZE, filters=(4, 6, 8), output_stride=1)  # two heads
 TINY = replace(DEEP, filters=(4, 6))
-FLAT = replace(TINY, normalization="none")
+FLAT = replace(TINY, normalization="none", deep_supervision=False)
 
 
 def make_dataset(folder: Path, count: int, seed: int, *, empty: bool = False) -> CloudDataset:
