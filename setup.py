@@ -2,26 +2,42 @@
 
 from pathlib import Path
 
+import numpy
 from Cython.Build import cythonize
 from pybind11.setup_helpers import Pybind11Extension
 from setuptools import Extension, setup
 
-HEADERS = sorted(map(str, Path("src/rle").glob("*.[hi]*")))
+HEADERS = sorted(map(str, Path("src").rglob("*.[hi]*")))
+CORE = (
+    "algebra",
+    "coco",
+    "components",
+    "lerp",
+    "mask",
+    "mask_kernels",
+    "probabilities",
+    "resize",
+    "resize_runs",
+    "simd",
+)
+TEXT = ("arrow", "text")
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion"]
-CORE = ("algebra", "coco", "mask", "mask_kernels", "resize", "simd")
 
 core = Pybind11Extension(
     "cloudrle._core",
-    ["src/bind_core.cpp", *(f"src/rle/{name}.cpp" for name in CORE)],
+    ["src/bind_core.cpp", "src/bind_probabilities.cpp", *(f"src/rle/{name}.cpp" for name in CORE)],
     include_dirs=["src"],
     depends=HEADERS,
     cxx_std=17,
-    extra_compile_args=["-O3", *WARNINGS],
+    # A product fused with a sum has other bits, and not every SIMD level could do it.
+    extra_compile_args=["-O3", "-ffp-contract=off", "-pthread", *WARNINGS],
+    extra_link_args=["-pthread"],
 )
 text = Extension(
     "cloudrle._text",
-    ["src/bind_text.pyx", "src/rle/text.cpp"],
-    include_dirs=["src"],
+    ["src/bind_text.pyx", *(f"src/rle/{name}.cpp" for name in TEXT)],
+    include_dirs=["src", numpy.get_include()],
+    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
     depends=HEADERS,
     language="c++",
     # No -Wconversion: the C++ that Cython writes is not clean under it.

@@ -13,6 +13,7 @@ array([[1, 0, 0],
 
 from cloudrle.codec import decode, decode_many, encode, encode_many, resize, simd_level
 from cloudrle.errors import RLEError
+from cloudrle.probabilities import encode_probabilities
 from cloudrle.rle import RLE
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "decode_many",
     "encode",
     "encode_many",
+    "encode_probabilities",
     "resize",
     "simd_level",
 ]

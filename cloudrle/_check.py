@@ -1,16 +1,20 @@
 """Checks of arguments, with one wording: what was wanted, what was given, and the remedy where there is one."""
 
 import operator
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
+from cloudrle._text import ArrowTexts
+
 Shape = tuple[int, int]
 
 _MAX_POSITION = 2**63 - 1
 _MAX_SIDE = 2**31 - 1  # of a mask that is resized
+_BOOLS = (bool, np.bool_)  # ints too, but never meant as such
 _AXES = {2: "(height, width)", 3: "(N, height, width)"}
 
 
@@ -21,7 +25,7 @@ def pair(value: Sequence[SupportsIndex], name: str = "shape") -> Shape:
         height, width = value
     except (TypeError, ValueError):
         raise TypeError(f"{wanted}, got {value!r}") from None
-    if isinstance(height, bool | np.bool_) or isinstance(width, bool | np.bool_):
+    if isinstance(height, _BOOLS) or isinstance(width, _BOOLS):
         raise TypeError(f"{wanted}, got {value!r}")
     try:
         height, width = operator.index(height), operator.index(width)
@@ -86,22 +90,93 @@ def int64_array(values: npt.ArrayLike, name: str, wanted: str) -> npt.NDArray[np
     return np.array(array, dtype=np.int64, order="C")
 
 
-def texts_column(texts: Iterable[object]) -> tuple[object, ...]:
-    """Rows of a column; a tuple, so that nobody can change it while the GIL is released."""
+def texts_column(texts: Iterable[object]) -> tuple[object, ...] | ArrowTexts:
+    """Rows of a column; where not Arrow's, a tuple, so that nobody can change it while the GIL is released."""
     if isinstance(texts, str | bytes):
         raise TypeError(f"texts must be a sequence of str, got one {type(texts).__name__}; for one text use decode")
     ndim = getattr(texts, "ndim", 1)
     if ndim != 1:
         raise ValueError(f"texts must be one column, got {ndim} dimensions; pick one, as in frame['EncodedPixels']")
+    arrow = _arrow_face(texts)
+    if arrow is not None:
+        return ArrowTexts(arrow)
     try:
         return tuple(texts)
     except TypeError:
         raise TypeError(f"texts must be a sequence of str, got {type(texts).__name__}") from None
 
 
-def one_of(value: str, choices: Iterable[str], name: str) -> str:
+def _arrow_face(texts: Any) -> Any:
+    """Object that gives a column by Arrow's C interface without converting it; None where there is none."""
+    pandas = sys.modules.get("pandas")  # never imported here: without it no column is of pandas
+    if pandas is not None and isinstance(texts, (pandas.Series, pandas.Index)):
+        # Those that lie in Python objects have the interface too, but they would be copied.
+        arrow_backed = hasattr(texts.dtype, "pyarrow_dtype") or getattr(texts.dtype, "storage", None) == "pyarrow"
+        return texts.array.__arrow_array__() if arrow_backed else None
+    return texts if hasattr(texts, "__arrow_c_stream__") or hasattr(texts, "__arrow_c_array__") else None
+
+
+def one_of(value: str, choices: Collection[str], name: str) -> str:
     """Return `value`, one of the choices."""
-    known = tuple(choices)
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
     return value
+
+
+def class_maps(probabilities: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Array (N, height, width, classes) of float32 or uint8."""
+    array = np.asarray(probabilities)
+    if array.dtype not in (np.float32, np.uint8):
+        raise TypeError(f"probabilities must have dtype float32 or uint8, got {array.dtype}")
+    if array.ndim != 4:
+        raise ValueError(
+            f"probabilities must be a 4-D array (N, height, width, classes), got a {array.ndim}-D array of shape "
+            f"{array.shape}"
+        )
+    return array
+
+
+def thresholds(value: float | Sequence[float], classes: int) -> npt.NDArray[np.float32]:
+    """Thresholds in [0, 1], one for each class."""
+    array = _per_class(value, classes, "threshold", "number in [0, 1]", "iuf")
+    if outside := [number for number in array.tolist() if not 0 <= number <= 1]:
+        raise ValueError(f"threshold must be in [0, 1], got {outside[0]}")
+    return array.astype(np.float32)
+
+
+def min_areas(value: SupportsIndex | Sequence[SupportsIndex], classes: int) -> npt.NDArray[np.int64]:
+    """Numbers of pixels, one for each class."""
+    array = _per_class(value, classes, "min_area", "non-negative int", "iu")
+    numbers: list[int] = array.tolist()
+    if negative := [number for number in numbers if number < 0]:
+        raise ValueError(f"min_area must not be negative, got {negative[0]}")
+    return np.array([min(number, _MAX_POSITION) for number in numbers], np.int64)  # no component is larger
+
+
+def _per_class(value: object, classes: int, name: str, wanted: str, kinds: str) -> npt.NDArray[Any]:
+    wanted = f"{name} must be a {wanted}, or one for each of the {classes} classes"
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise TypeError(f"{wanted}, got {value!r}") from None
+    if array.dtype.kind not in kinds:
+        raise TypeError(f"{wanted}, got {value!r}")
+    if array.shape not in ((), (classes,)):
+        raise ValueError(f"{wanted}, got {value!r}")
+    return np.broadcast_to(array, classes)
+
+
+def thread_count(threads: int | None) -> int:
+    """How many threads to use at most; 0 stands for None."""
+    if threads is None:
+        return 0
+    wanted = "threads must be a positive int or None"
+    if isinstance(threads, bool | np.bool_):
+        raise TypeError(f"{wanted}, got {threads!r}")
+    try:
+        count = operator.index(threads)
+    except TypeError:
+        raise TypeError(f"{wanted}, got {threads!r}") from None
+    if count < 1:
+        raise ValueError(f"{wanted}, got {count}")
+    return count

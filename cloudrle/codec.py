@@ -1,18 +1,14 @@
 """Functions from masks to Kaggle text and back, one at a time or a whole column."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, SupportsIndex
+from collections.abc import Iterable, Sequence
+from typing import Literal, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
 from cloudrle import _check, _core, _text
 
-_RESIZE: dict[str, Callable[[npt.NDArray[Any], npt.NDArray[np.uint8]], None]] = {
-    "nearest": _core.resize_nearest,
-    "linear": _core.resize_linear,
-    "area": _core.resize_area,
-}
+_INTERPOLATIONS = ("nearest", "linear", "area")
 
 
 def encode(mask: npt.ArrayLike) -> str:
@@ -45,7 +41,7 @@ def encode(mask: npt.ArrayLike) -> str:
 
 
 def _encode_one(mask: npt.ArrayLike, name: str) -> str:
-    return _text.format_rows(*_core.encode(_check.mask_array(mask, name=name)[np.newaxis]))[0]
+    return _text.format_one(_core.encode_one(_check.mask_array(mask, name=name)))
 
 
 def encode_many(masks: npt.ArrayLike | Iterable[npt.ArrayLike]) -> list[str]:
@@ -131,8 +127,11 @@ def decode(
     out = _check.out_array(out, target)
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {type(text).__name__}; for a column of texts use decode_many")
-    runs = _text.parse_text_runs(text, *shape)
-    paint(runs, np.array([0, len(runs)]), shape, out[np.newaxis], interpolation)
+    runs = _text.parse_one(text, *shape)
+    if target == shape:
+        _core.decode_one(runs, out)
+    else:
+        _core.decode_resized(runs, np.array([0, len(runs)]), *shape, interpolation, out[np.newaxis])
     return out
 
 
@@ -150,7 +149,8 @@ def decode_many(
     Parameters
     ----------
     texts : sequence of str
-        A list, a column of a data frame, an array: anything that yields texts as for `decode`.
+        A list, a column of a data frame, an array: anything that yields texts as for `decode`. Columns of strings that
+        have Arrow's C interface (pyarrow, polars, Arrow-backed pandas) are read where they lie.
     shape : (height, width)
         Shape that the texts were written for.
     size : (height, width), optional
@@ -160,7 +160,7 @@ def decode_many(
     out : uint8 array of shape (N, height, width), optional
         Writeable, any strides; the masks are written there. After an error, some may have been.
     missing : {"raise", "empty"}
-        What to do with None, NaN and pandas.NA: raise, or read them as empty masks.
+        What to do with None, NaN, pandas.NA and Arrow's nulls: raise, or read them as empty masks.
 
     Returns
     -------
@@ -193,14 +193,14 @@ def decode_many(
     while row < len(column):
         runs, offsets = _text.parse_rows(column, row, *shape, empty)
         stop = row + len(offsets) - 1
-        paint(runs, offsets, shape, out[row:stop], interpolation)
+        _paint(runs, offsets, shape, out[row:stop], interpolation)
         row = stop
     return out
 
 
 def target_size(shape: tuple[int, int], size: Sequence[SupportsIndex] | None, interpolation: str) -> tuple[int, int]:
     """Check how a mask is to be resized and return the shape of the result."""
-    _check.one_of(interpolation, _RESIZE, "interpolation")
+    _check.one_of(interpolation, _INTERPOLATIONS, "interpolation")
     if size is None:
         return shape
     target = _check.pair(size, "size")
@@ -208,7 +208,7 @@ def target_size(shape: tuple[int, int], size: Sequence[SupportsIndex] | None, in
     return target
 
 
-def paint(
+def _paint(
     runs: npt.NDArray[np.int64],
     offsets: npt.NDArray[np.int64],
     shape: tuple[int, int],
@@ -218,11 +218,8 @@ def paint(
     """Write masks of the given shape to `out` (N, height, width), resized where its masks have another shape."""
     if out.shape[1:] == shape:
         _core.decode(runs, offsets, out)
-        return
-    full = np.empty((1, *shape), np.uint8)
-    for i, target in enumerate(out):
-        _core.decode(runs, offsets[i : i + 2], full)
-        _RESIZE[interpolation](full[0], target)
+    else:
+        _core.decode_resized(runs, offsets, *shape, interpolation, out)
 
 
 def resize(
@@ -260,7 +257,7 @@ def resize(
     """
     array = _check.mask_array(mask)
     out = np.empty(target_size(array.shape, size, interpolation), np.uint8)
-    _RESIZE[interpolation](array if array.dtype.itemsize == 1 else array != 0, out)
+    _core.resize(array if array.dtype.itemsize == 1 else array != 0, interpolation, out)
     return out
 
 

@@ -2,6 +2,12 @@
 
 __all__ = ["RLEError"]
 
+_ARROW_TYPES = {
+    **{"n": "null", "b": "bool", "c": "int8", "C": "uint8", "s": "int16", "S": "uint16", "i": "int32", "I": "uint32"},
+    **{"l": "int64", "L": "uint64", "e": "float16", "f": "float32", "g": "float64", "u": "string", "U": "large_string"},
+    **{"vu": "string_view", "z": "binary", "Z": "large_binary", "vz": "binary_view", "+s": "struct", "+l": "list"},
+}
+
 
 class RLEError(ValueError):
     """Text, counts or runs that are no mask of the given shape.
@@ -64,3 +70,13 @@ def from_result(
 def missing_row(row: int, text: object) -> RLEError:
     """Say that a row of a column holds no mask."""
     return RLEError(f"row {row}: the mask is missing ({text}); pass missing='empty' to read it as an empty mask", row)
+
+
+def arrow_type(code: str, values: str | None) -> TypeError:
+    """Say that an Arrow column holds no strings: its format code, and that of a dictionary's values."""
+    name = _ARROW_TYPES.get(code, f"with code {code!r}")
+    remedy = "; pick one column, as in frame['EncodedPixels']" if code == "+s" else ""
+    if values is not None:
+        name = f"dictionary<{_ARROW_TYPES.get(values, repr(values))}, {name}>"
+        remedy = "; cast it to string"
+    return TypeError(f"texts must be a column of strings, got the Arrow type {name}{remedy}")

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cloudrle import _check, _core, _text
-from cloudrle.codec import paint, target_size
+from cloudrle.codec import target_size
 
 
 @final
@@ -74,8 +74,7 @@ class RLE:
         array([[2, 4]])
         """
         array = _check.mask_array(mask)
-        runs, _ = _core.encode(array[np.newaxis])
-        return cls._make(runs, array.shape)
+        return cls._make(_core.encode_one(array), array.shape)
 
     @classmethod
     def from_kaggle(cls, text: str, shape: Sequence[SupportsIndex]) -> Self:
@@ -104,7 +103,7 @@ class RLE:
         shape = _check.pair(shape)
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, got {type(text).__name__}")
-        return cls._make(_text.parse_text_runs(text, *shape), shape)
+        return cls._make(_text.parse_one(text, *shape), shape)
 
     @classmethod
     def from_counts(cls, counts: npt.ArrayLike, shape: Sequence[SupportsIndex]) -> Self:
@@ -258,12 +257,8 @@ class RLE:
                [1, 0]], dtype=uint8)
         """
         out = _check.out_array(out, self._shape)
-        _core.decode(self._runs, self._offsets, out[np.newaxis])
+        _core.decode_one(self._runs, out)
         return out
-
-    @property
-    def _offsets(self) -> npt.NDArray[np.int64]:
-        return np.array([0, len(self._runs)])
 
     def to_kaggle(self) -> str:
         """Write Kaggle text; "" for an empty mask.
@@ -273,7 +268,7 @@ class RLE:
         >>> RLE.from_mask([[1, 0], [1, 0]]).to_kaggle()
         '1 2'
         """
-        return _text.format_rows(self._runs, self._offsets)[0]
+        return _text.format_one(self._runs)
 
     def to_coco(self, compressed: bool = True) -> dict[str, Any]:
         """Write a COCO segmentation.
@@ -321,9 +316,7 @@ class RLE:
         '1 1'
         """
         target = target_size(self._shape, size, interpolation)
-        out = np.empty((1, *target), np.uint8)
-        paint(self._runs, self._offsets, self._shape, out, interpolation)
-        return self.from_mask(out[0])
+        return self._make(_core.resize_runs(self._runs, *self._shape, *target, interpolation), target)
 
     def iou(self, other: "RLE") -> float:
         """Intersection over union with another mask of the same shape; 1.0 where both are empty.

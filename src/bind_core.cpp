@@ -12,10 +12,12 @@
 #include <utility>
 #include <vector>
 
+#include "bind.hpp"
 #include "rle/algebra.hpp"
 #include "rle/coco.hpp"
 #include "rle/mask.hpp"
 #include "rle/resize.hpp"
+#include "rle/resize_runs.hpp"
 #include "rle/run.hpp"
 #include "rle/simd.hpp"
 #include "rle/words.hpp"
@@ -23,6 +25,9 @@
 namespace py = pybind11;
 
 namespace cloudrle {
+
+void bind_probabilities(py::module_& m);
+
 namespace {
 
 using Numbers = py::array_t<std::int64_t, py::array::c_style>;
@@ -32,10 +37,6 @@ struct RunSpan {
     const Run* data;
     std::int64_t count;
 };
-
-void require(bool holds, const char* wanted) {
-    if (!holds) throw py::value_error(wanted);
-}
 
 template <class Work>
 auto without_gil(const Work& work) {
@@ -125,23 +126,80 @@ std::pair<Numbers, Numbers> encode(const py::array& masks) {
     return {adopt(boundaries), Numbers(static_cast<py::ssize_t>(offsets.size()), offsets.data())};
 }
 
-void decode(const Numbers& runs, const Numbers& offsets, Pixels out) {
+Numbers encode_one(const py::array& mask) {
+    require(mask.ndim() == 2, "mask must be 2-D");
+    Boundaries boundaries;
+    const MaskView view = first_mask(mask);
+    without_gil([&] { encode_mask(view, boundaries); });
+    return adopt(boundaries);
+}
+
+// The runs of each of the masks that `out` has room for.
+std::vector<RunSpan> spans_of(const Numbers& runs, const Numbers& offsets, const Pixels& out) {
     const RunSpan all = span_of(runs);
     require(out.ndim() == 3, "out must be 3-D");
     require(offsets.ndim() == 1 && offsets.shape(0) == out.shape(0) + 1, "offsets must have one entry more than out");
     const std::int64_t* const at = offsets.data();
-    const std::int64_t masks_count = out.shape(0);
-    for (std::int64_t i = 0; i < masks_count; ++i) {
+    std::vector<RunSpan> spans;
+    for (std::int64_t i = 0; i < out.shape(0); ++i) {
         require(at[i] >= 0 && at[i] <= at[i + 1] && at[i + 1] <= all.count, "offsets must rise within runs");
+        spans.push_back({all.data + at[i], at[i + 1] - at[i]});
     }
-    if (masks_count == 0) return;
+    return spans;
+}
+
+void decode(const Numbers& runs, const Numbers& offsets, Pixels out) {
+    const std::vector<RunSpan> spans = spans_of(runs, offsets, out);
+    if (spans.empty()) return;
     PixelView mask = first_pixels(out);
     const std::ptrdiff_t stride = out.strides(0);
     without_gil([&] {
-        for (std::int64_t i = 0; i < masks_count; ++i, mask.data += stride) {
-            decode_mask(all.data + at[i], at[i + 1] - at[i], mask);
+        for (const RunSpan span : spans) {
+            decode_mask(span.data, span.count, mask);
+            mask.data += stride;
         }
     });
+}
+
+Interpolation interpolation_named(std::string_view name) {
+    if (name == "nearest") return Interpolation::nearest;
+    if (name == "linear") return Interpolation::linear;
+    require(name == "area", "interpolation must be nearest, linear or area");
+    return Interpolation::area;
+}
+
+void require_resizable(Shape shape) {
+    constexpr std::int64_t most = (std::int64_t{1} << 31) - 1;
+    require(0 < shape.height && shape.height <= most && 0 < shape.width && shape.width <= most,
+            "sides must be above 0 and below 2**31");
+}
+
+void decode_resized(const Numbers& runs, const Numbers& offsets, std::int64_t height, std::int64_t width,
+                    const std::string& interpolation, Pixels out) {
+    const std::vector<RunSpan> spans = spans_of(runs, offsets, out);
+    if (spans.empty()) return;
+    PixelView mask = first_pixels(out);
+    const std::ptrdiff_t stride = out.strides(0);
+    const Shape from{height, width};
+    require_resizable(from);
+    require_resizable(mask.shape);
+    const Interpolation how = interpolation_named(interpolation);
+    without_gil([&] {
+        std::vector<std::int64_t> boundaries;
+        for (const RunSpan span : spans) {
+            resize_runs(span.data, span.count, from, mask.shape, how, boundaries);
+            const auto count = static_cast<std::int64_t>(boundaries.size() / 2);
+            decode_mask(reinterpret_cast<const Run*>(boundaries.data()), count, mask);
+            mask.data += stride;
+        }
+    });
+}
+
+void decode_one(const Numbers& runs, Pixels out) {
+    const RunSpan span = span_of(runs);
+    require(out.ndim() == 2, "out must be 2-D");
+    const PixelView mask = first_pixels(out);
+    without_gil([&] { decode_mask(span.data, span.count, mask); });
 }
 
 void check_runs(const Numbers& runs, std::int64_t height, std::int64_t width) {
@@ -209,14 +267,27 @@ std::int64_t intersection_of(const Numbers& a, const Numbers& b) {
     return without_gil([&] { return intersection(first.data, first.count, second.data, second.count); });
 }
 
-template <void (*kernel)(const MaskView&, const PixelView&)>
-void resize(const py::array& mask, Pixels out) {
+void resize(const py::array& mask, const std::string& interpolation, Pixels out) {
     require(mask.ndim() == 2 && out.ndim() == 2 && mask.size() > 0 && out.size() > 0,
             "masks must be 2-D and not empty");
     const MaskView from = first_mask(mask);
     require(from.item_size == 1, "mask must have a dtype of one byte");
     const PixelView to = first_pixels(out);
-    without_gil([&] { kernel(from, to); });
+    const Interpolation how = interpolation_named(interpolation);
+    without_gil([&] { resize_mask(from, to, how); });
+}
+
+Numbers resize_rle(const Numbers& runs, std::int64_t height, std::int64_t width, std::int64_t new_height,
+                   std::int64_t new_width, const std::string& interpolation) {
+    const RunSpan span = span_of(runs);
+    const Shape from{height, width};
+    const Shape to{new_height, new_width};
+    require_resizable(from);
+    require_resizable(to);
+    const Interpolation how = interpolation_named(interpolation);
+    std::vector<std::int64_t> boundaries;
+    without_gil([&] { resize_runs(span.data, span.count, from, to, how, boundaries); });
+    return copy_runs(boundaries);
 }
 
 // CLOUDRLE_SIMD takes the level down, for tests and comparisons; it never takes it past what the CPU has.
@@ -232,7 +303,9 @@ void choose_level() {
 
 void bind_codec(py::module_& m) {
     m.def("encode", &encode, py::arg("masks").noconvert());
+    m.def("encode_one", &encode_one, py::arg("mask").noconvert());
     m.def("decode", &decode, py::arg("runs").noconvert(), py::arg("offsets").noconvert(), py::arg("out").noconvert());
+    m.def("decode_one", &decode_one, py::arg("runs").noconvert(), py::arg("out").noconvert());
     m.def("simd_level", [] { return name_of(level()); });
 }
 
@@ -248,9 +321,11 @@ void bind_runs(py::module_& m) {
 }
 
 void bind_resize(py::module_& m) {
-    m.def("resize_nearest", &resize<resize_nearest>, py::arg("mask").noconvert(), py::arg("out").noconvert());
-    m.def("resize_linear", &resize<resize_linear>, py::arg("mask").noconvert(), py::arg("out").noconvert());
-    m.def("resize_area", &resize<resize_area>, py::arg("mask").noconvert(), py::arg("out").noconvert());
+    m.def("resize", &resize, py::arg("mask").noconvert(), py::arg("interpolation"), py::arg("out").noconvert());
+    m.def("resize_runs", &resize_rle, py::arg("runs").noconvert(), py::arg("height"), py::arg("width"),
+          py::arg("new_height"), py::arg("new_width"), py::arg("interpolation"));
+    m.def("decode_resized", &decode_resized, py::arg("runs").noconvert(), py::arg("offsets").noconvert(),
+          py::arg("height"), py::arg("width"), py::arg("interpolation"), py::arg("out").noconvert());
 }
 
 }  // namespace
@@ -262,4 +337,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     cloudrle::bind_codec(m);
     cloudrle::bind_runs(m);
     cloudrle::bind_resize(m);
+    cloudrle::bind_probabilities(m);
 }

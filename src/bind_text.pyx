@@ -5,17 +5,26 @@ import sys
 
 import numpy as np
 
-from cloudrle.errors import from_result, missing_row
+from cloudrle.errors import arrow_type, from_result, missing_row
 
+cimport cython
+cimport numpy as cnp
+from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t
 from libcpp.vector cimport vector
+
+cnp.import_array()
 
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+    object PyUnicode_DecodeUTF8(const char* text, Py_ssize_t size, const char* errors)
     bint PyUnicode_IS_ASCII(object text)
-    object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
-    void* PyUnicode_DATA(object text)
+    PyObject* PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar) except NULL
+    int PyUnicode_Resize(PyObject** text, Py_ssize_t size) except -1
+    void* PyUnicode_DATA(PyObject* text)
+    void Py_DECREF(PyObject* text)
 
 
 cdef extern from "rle/run.hpp" namespace "cloudrle" nogil:
@@ -44,21 +53,88 @@ cdef extern from "rle/words.hpp" namespace "cloudrle" nogil:
 
 
 cdef extern from "rle/text.hpp" namespace "cloudrle" nogil:
-    int64_t count_numbers(const char* text, int64_t length) noexcept
+    int64_t runs_room(int64_t length) noexcept
     Result parse_text(const char* text, int64_t length, Shape shape, Run* runs) noexcept
-    int64_t text_length(const Run* runs, int64_t count) noexcept
-    void write_text(const Run* runs, int64_t count, char* text) noexcept
+    int64_t text_room(const Run* runs, int64_t count) noexcept
+    int64_t write_text(const Run* runs, int64_t count, char* text) noexcept
 
 
-cdef struct Chars:
-    const char* data
-    Py_ssize_t size
+cdef extern from "rle/arrow_abi.h" nogil:
+    cdef struct ArrowSchema:
+        const char* format
+        ArrowSchema* dictionary
+        void (*release)(ArrowSchema*) noexcept
+
+    cdef struct ArrowArray:
+        void (*release)(ArrowArray*) noexcept
+
+    cdef struct ArrowArrayStream:
+        int (*get_schema)(ArrowArrayStream*, ArrowSchema*) noexcept
+        int (*get_next)(ArrowArrayStream*, ArrowArray*) noexcept
+        const char* (*get_last_error)(ArrowArrayStream*) noexcept
+
+
+cdef extern from "rle/arrow.hpp" namespace "cloudrle" nogil:
+    cdef struct Chars:
+        const char* data
+        int64_t size
+
+    cdef cppclass ArrowColumn:
+        bint set_type(const ArrowSchema& schema)
+        void append(ArrowArray& array) except +
+        int64_t size() noexcept
+        Chars row(int64_t row) noexcept
 
 
 # A block of rows ends after so many characters or rows, whichever comes first.
 cdef enum:
     BLOCK_CHARS = 1 << 20
     BLOCK_ROWS = 1 << 12
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class ArrowTexts:
+    """A column that speaks Arrow's C interface, borrowed and not copied."""
+
+    cdef ArrowColumn column
+
+    def __init__(self, column):
+        if hasattr(column, "__arrow_c_stream__"):
+            self.read_stream(column.__arrow_c_stream__())
+        else:
+            schema, array = column.__arrow_c_array__()
+            self.set_type((<ArrowSchema*> PyCapsule_GetPointer(schema, "arrow_schema"))[0])
+            self.column.append((<ArrowArray*> PyCapsule_GetPointer(array, "arrow_array"))[0])
+
+    cdef object read_stream(self, object capsule):
+        cdef ArrowArrayStream* stream = <ArrowArrayStream*> PyCapsule_GetPointer(capsule, "arrow_array_stream")
+        cdef ArrowSchema schema
+        cdef ArrowArray array
+        check_stream(stream, stream.get_schema(stream, &schema))
+        try:
+            self.set_type(schema)
+        finally:
+            schema.release(&schema)
+        while True:
+            check_stream(stream, stream.get_next(stream, &array))
+            if array.release == NULL:
+                break
+            self.column.append(array)
+
+    cdef object set_type(self, const ArrowSchema& schema):
+        if not self.column.set_type(schema):
+            values = None if schema.dictionary == NULL else schema.dictionary.format.decode()
+            raise arrow_type(schema.format.decode(), values)
+
+    def __len__(self):
+        return self.column.size()
+
+
+cdef object check_stream(ArrowArrayStream* stream, int error):
+    if error != 0:
+        message = stream.get_last_error(stream)
+        raise OSError(error, "no message" if message == NULL else message.decode(errors="replace"))
 
 
 cdef bint is_missing(object value):
@@ -91,29 +167,61 @@ cdef Chars borrow(object text, object row, Shape shape) except *:
     """Look at the characters of a string, which must outlive what is returned."""
     cdef Chars chars
     cdef Result result
+    cdef Py_ssize_t size
     if not PyUnicode_IS_ASCII(text):
         result.error = Error.text_not_ascii
         result.position, character = next((i, c) for i, c in enumerate(text) if c > "\x7f")
         result.value = ord(character)
         raise failure(result, row, shape)
-    chars.data = PyUnicode_AsUTF8AndSize(text, &chars.size)
+    chars.data = PyUnicode_AsUTF8AndSize(text, &size)
+    chars.size = size
     return chars
 
 
-cdef object parse(const vector[Chars]& texts, object first_row, Shape shape):
-    """Parse a block of rows; first_row is None where rows have no number."""
+cdef cnp.ndarray new_runs(int64_t room):
+    cdef cnp.npy_intp[2] shape
+    shape[0], shape[1] = room, 2
+    return cnp.PyArray_SimpleNew(2, shape, cnp.NPY_INT64)
+
+
+cdef cnp.ndarray trim(cnp.ndarray runs, int64_t count):
+    """Give back the room that is left over, in place: nobody else has seen the array."""
+    if cnp.PyArray_DIM(runs, 0) != count:
+        runs.resize((count, 2), refcheck=False)
+    return runs
+
+
+cdef const Run* data_of(cnp.ndarray runs) except? NULL:
+    if cnp.PyArray_TYPE(runs) != cnp.NPY_INT64 or cnp.PyArray_NDIM(runs) != 2 or cnp.PyArray_DIM(runs, 1) != 2:
+        raise ValueError("runs must be int64 and have shape (n, 2)")
+    if not cnp.PyArray_IS_C_CONTIGUOUS(runs):
+        raise ValueError("runs must be C-contiguous")
+    return <const Run*> cnp.PyArray_DATA(runs)
+
+
+def parse_one(text, int64_t height, int64_t width):
+    """Runs of one str, or of a subclass, such as NumPy makes."""
+    cdef Shape shape
+    shape.height, shape.width = height, width
+    cdef Chars chars = borrow(text, None, shape)
+    cdef Result result
+    runs = new_runs(runs_room(chars.size))
+    cdef Run* target = <Run*> cnp.PyArray_DATA(runs)
+    with nogil:
+        result = parse_text(chars.data, chars.size, shape, target)
+    if result.error != Error.none:
+        raise failure(result, None, shape)
+    return trim(runs, result.count)
+
+
+cdef object parse_block(const vector[Chars]& texts, int64_t room, Py_ssize_t first_row, Shape shape):
     cdef size_t i
     cdef int64_t total = 0
     cdef Result result
-    with nogil:
-        for i in range(texts.size()):
-            total += (count_numbers(texts[i].data, texts[i].size) + 1) // 2
-    runs = np.empty((total, 2), dtype=np.int64)
+    runs = new_runs(room)
+    cdef Run* target = <Run*> cnp.PyArray_DATA(runs)
     offsets = np.zeros(texts.size() + 1, dtype=np.int64)
-    cdef int64_t[:, ::1] runs_view = runs
     cdef int64_t[::1] offsets_view = offsets
-    cdef Run* target = <Run*> &runs_view[0, 0]
-    total = 0
     with nogil:
         for i in range(texts.size()):
             result = parse_text(texts[i].data, texts[i].size, shape, target + total)
@@ -122,64 +230,81 @@ cdef object parse(const vector[Chars]& texts, object first_row, Shape shape):
             total += result.count
             offsets_view[i + 1] = total
     if result.error != Error.none:
-        raise failure(result, None if first_row is None else first_row + i, shape)
-    return (runs if total == len(runs) else runs[:total].copy()), offsets
+        # The same fault as a str would have: positions are characters and not bytes.
+        borrow(PyUnicode_DecodeUTF8(texts[i].data, texts[i].size, "surrogateescape"), first_row + i, shape)
+        raise failure(result, first_row + i, shape)
+    return trim(runs, total), offsets
 
 
-def parse_text_runs(text, int64_t height, int64_t width):
-    """Runs of one text."""
-    cdef Shape shape
-    shape.height, shape.width = height, width
-    cdef vector[Chars] texts
-    texts.push_back(borrow(text, None, shape))
-    runs, _ = parse(texts, None, shape)
-    return runs
-
-
-def parse_rows(tuple texts not None, Py_ssize_t first, int64_t height, int64_t width, bint missing_is_empty):
+def parse_rows(column not None, Py_ssize_t first, int64_t height, int64_t width, bint missing_is_empty):
     """Runs and offsets of a block of rows: as many from `first` on as make up a block, and at least one."""
     cdef Shape shape
     shape.height, shape.width = height, width
+    cdef ArrowTexts arrow = column if isinstance(column, ArrowTexts) else None
+    cdef tuple texts = None if arrow is not None else column
     cdef vector[Chars] block
     cdef Chars chars
     cdef Py_ssize_t row = first
-    cdef Py_ssize_t total = 0
-    while row < len(texts) and row - first < BLOCK_ROWS and total < BLOCK_CHARS:
-        text = texts[row]
-        if row > first and not is_readable(text, missing_is_empty):
-            break  # the next block begins with it, so that faults in the rows before it come first
-        if isinstance(text, str):
-            chars = borrow(text, row, shape)
-        elif not is_missing(text):
-            raise TypeError(f"row {row}: text must be a str, got {type(text).__name__}")
-        elif missing_is_empty:
-            chars.data, chars.size = b"", 0
+    cdef Py_ssize_t rows = len(column)
+    cdef int64_t total = 0
+    cdef int64_t room = 0
+    text = None
+    while row < rows and row - first < BLOCK_ROWS and total < BLOCK_CHARS:
+        # A block ends before a row that is refused, so that faults in the rows before it come first.
+        if arrow is not None:
+            chars = arrow.column.row(row)
+            if chars.size < 0 and row > first and not missing_is_empty:
+                break
         else:
-            raise missing_row(row, text)
+            text = texts[row]
+            if row > first and not is_readable(text, missing_is_empty):
+                break
+            if isinstance(text, str):
+                chars = borrow(text, row, shape)
+            elif is_missing(text):
+                chars.size = -1
+            else:
+                raise TypeError(f"row {row}: text must be a str, got {type(text).__name__}")
+        if chars.size < 0:
+            if not missing_is_empty:
+                raise missing_row(row, text)
+            chars.data, chars.size = b"", 0
         block.push_back(chars)
         total += chars.size
+        room += runs_room(chars.size)
         row += 1
-    return parse(block, first, shape)
+    return parse_block(block, room, first, shape)
 
 
-def format_rows(const int64_t[:, ::1] runs not None, const int64_t[::1] offsets not None):
+cdef str text_of(const Run* runs, int64_t count):
+    cdef int64_t size
+    if count == 0:
+        return ""
+    cdef PyObject* text = PyUnicode_New(text_room(runs, count), 127)
+    cdef char* target = <char*> PyUnicode_DATA(text)
+    try:
+        with nogil:
+            size = write_text(runs, count, target)
+        PyUnicode_Resize(&text, size)
+        return <str> text
+    finally:
+        Py_DECREF(text)
+
+
+def format_one(cnp.ndarray runs not None):
+    """Text of runs."""
+    return text_of(data_of(runs), cnp.PyArray_DIM(runs, 0))
+
+
+def format_rows(cnp.ndarray runs not None, const int64_t[::1] offsets not None):
     """Text of each row of runs."""
-    cdef const Run* data = <const Run*> &runs[0, 0]
+    cdef const Run* data = data_of(runs)
     cdef Py_ssize_t row
-    cdef int64_t start, count, size
-    cdef char* target
-    if runs.shape[1] != 2:
-        raise ValueError("runs must have shape (n, 2)")
+    cdef int64_t start, count
     texts = []
     for row in range(offsets.shape[0] - 1):
         start, count = offsets[row], offsets[row + 1] - offsets[row]
-        if start < 0 or count < 0 or start + count > runs.shape[0]:
+        if start < 0 or count < 0 or start + count > cnp.PyArray_DIM(runs, 0):
             raise ValueError("offsets must rise within runs")
-        with nogil:
-            size = text_length(data + start, count)
-        text = PyUnicode_New(size, 127)
-        target = <char*> PyUnicode_DATA(text)
-        with nogil:
-            write_text(data + start, count, target)
-        texts.append(text)
+        texts.append(text_of(data + start, count))
     return texts

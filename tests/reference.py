@@ -1,6 +1,7 @@
 """Slow, obvious definitions of what cloudrle computes: the specification that its tests compare with."""
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy.typing as npt
 Mask = npt.NDArray[Any]
 Shape = tuple[int, int]
 RunList = list[tuple[int, int]]
+Indices = Sequence[int] | npt.NDArray[np.int64]
+Pixels = Callable[[Indices, Indices], npt.NDArray[np.int64]]  # 0 or 1 for each pixel in these rows and columns
 
 
 def runs(mask: Mask) -> RunList:
@@ -56,36 +59,58 @@ def coco_string(count_list: list[int]) -> str:
     return text
 
 
+def pixels_of(mask: Mask) -> Pixels:
+    return lambda rows, columns: np.asarray((mask != 0)[np.ix_(np.array(rows), np.array(columns))], np.int64)
+
+
+def pixels_of_runs(runs: npt.NDArray[np.int64], height: int) -> Pixels:
+    """Pixels of a mask that may be too large to exist."""
+
+    def pixels(rows: Indices, columns: Indices) -> npt.NDArray[np.int64]:
+        positions = np.add.outer(np.array(rows), np.array(columns) * height)
+        return np.asarray(np.searchsorted(runs.ravel(), positions, side="right") & 1, np.int64)
+
+    return pixels
+
+
 def nearest(mask: Mask, size: Shape) -> Mask:
+    return nearest_at(pixels_of(mask), mask.shape, size, range(size[0]), range(size[1]))
+
+
+def nearest_at(pixels: Pixels, shape: Shape, size: Shape, rows: Indices, columns: Indices) -> Mask:
     """OpenCV's INTER_NEAREST: the ratio is the reciprocal of a rounded quotient."""
-    rows, columns = (
-        [min(math.floor(i * (1 / (to / from_))), from_ - 1) for i in range(to)]
-        for from_, to in zip(mask.shape, size, strict=True)
+    y, x = (
+        [min(math.floor(i * (1 / (to / from_))), from_ - 1) for i in wanted]
+        for from_, to, wanted in zip(shape, size, (rows, columns), strict=True)
     )
-    return np.asarray((mask != 0)[np.ix_(rows, columns)], np.uint8)
+    return pixels(y, x).astype(np.uint8)
 
 
-def _linear_axis(from_: int, to: int, clamp: bool) -> list[tuple[int, int, int, int]]:
+def _linear_axis(from_: int, to: int, wanted: Indices, clamp: bool) -> npt.NDArray[np.int64]:
     taps = []
-    for i in range(to):
+    for i in wanted:
         centre = np.float32((i + 0.5) * (1 / (to / from_)) - 0.5)
         index, fraction = int(np.floor(centre)), centre - np.floor(centre)
         if clamp and not 0 <= index < from_ - 1:
             fraction = np.float32(0)
         weights = [int(np.rint(part * np.float32(2048))) for part in (np.float32(1) - fraction, fraction)]
         taps.append((min(max(index, 0), from_ - 1), min(max(index + 1, 0), from_ - 1), weights[0], weights[1]))
-    return taps
+    return np.array(taps).T
 
 
 def linear(mask: Mask, size: Shape) -> Mask:
-    """OpenCV's INTER_LINEAR in fixed point on 0 and 255, then > 127; a factor of 2 on both axes is a mean of four."""
-    pixels = 255 * (mask != 0).astype(np.int64)
-    if mask.shape == (2 * size[0], 2 * size[1]):
+    if mask.shape == (2 * size[0], 2 * size[1]):  # a mean of four, rounded
+        pixels = 255 * (mask != 0).astype(np.int64)
         return np.asarray(((pixels.reshape(size[0], 2, size[1], 2).sum((1, 3)) + 2) >> 2) > 127, np.uint8)
-    x0, x1, a0, a1 = np.array(_linear_axis(mask.shape[1], size[1], clamp=True)).T
-    y0, y1, b0, b1 = np.array(_linear_axis(mask.shape[0], size[0], clamp=False)).T[:, :, np.newaxis]
-    wide = (pixels[:, x0] * a0 + pixels[:, x1] * a1) >> 4
-    mixed = ((b0 * wide[y0[:, 0]]) >> 16) + ((b1 * wide[y1[:, 0]]) >> 16)
+    return linear_at(pixels_of(mask), mask.shape, size, range(size[0]), range(size[1]))
+
+
+def linear_at(pixels: Pixels, shape: Shape, size: Shape, rows: Indices, columns: Indices) -> Mask:
+    """OpenCV's INTER_LINEAR in fixed point on 0 and 255, then > 127, but for a factor of 2 on both axes."""
+    x0, x1, a0, a1 = _linear_axis(shape[1], size[1], columns, clamp=True)
+    y0, y1, b0, b1 = _linear_axis(shape[0], size[0], rows, clamp=False)
+    upper, lower = (255 * (pixels(y, x0) * a0 + pixels(y, x1) * a1) >> 4 for y in (y0, y1))
+    mixed = ((b0[:, np.newaxis] * upper) >> 16) + ((b1[:, np.newaxis] * lower) >> 16)
     return np.asarray(((mixed + 2) >> 2) > 127, np.uint8)
 
 
@@ -94,6 +119,68 @@ def area(mask: Mask, size: Shape) -> Mask:
     fine = np.repeat(np.repeat(mask != 0, size[0], axis=0), size[1], axis=1)
     covered = fine.reshape(size[0], mask.shape[0], size[1], mask.shape[1]).sum((1, 3))
     return np.asarray(2 * covered >= mask.size, np.uint8)
+
+
+def area_at(run_list: RunList, shape: Shape, size: Shape, rows: Indices, columns: Indices) -> Mask:
+    """Add up how much of each cell each run covers, in units of which a pixel is `size` long and a cell `shape`."""
+
+    def overlaps(start: int, end: int, axis: int, wanted: Indices) -> npt.NDArray[Any]:
+        cells = np.array(wanted, object) * shape[axis]  # Python's integers have no limit
+        low, high = np.maximum(start * size[axis], cells), np.minimum(end * size[axis], cells + shape[axis])
+        return np.asarray(np.maximum(high - low, 0))
+
+    covered = np.zeros((len(rows), len(columns)), object)
+    for start, end in run_list:
+        (x0, y0), (x1, y1) = divmod(start, shape[0]), divmod(end, shape[0])
+        boxes = [(y0, y1, x0, x0 + 1)]  # all in one column, or: a bottom, whole columns, and a top
+        if x0 < x1:
+            boxes = [(y0, shape[0], x0, x0 + 1), (0, shape[0], x0 + 1, x1), (0, y1, x1, x1 + 1)]
+        for top, bottom, left, right in boxes:
+            covered += np.multiply.outer(overlaps(top, bottom, 0, rows), overlaps(left, right, 1, columns))
+    return np.asarray(2 * covered >= shape[0] * shape[1], np.uint8)
+
+
+def _bilinear_axis(from_: int, to: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Index of the first of two pixels, and the weight of the second."""
+    centres = ((np.arange(to) + 0.5) * (1 / (to / from_)) - 0.5).astype(np.float32)
+    if from_ == to:
+        centres = np.arange(to, dtype=np.float32)
+    centres = np.clip(centres, 0, from_ - 1)
+    indices = np.floor(centres).astype(np.int64)
+    return indices, centres - np.floor(centres)
+
+
+def resized_maps(maps: Mask, size: Shape) -> npt.NDArray[np.float32]:
+    """Probabilities (height, width, classes) resized in float32: OpenCV's INTER_LINEAR, x first."""
+    maps = maps / np.float32(255) if maps.dtype == np.uint8 else maps
+    (y0, fy), (x0, fx) = (_bilinear_axis(from_, to) for from_, to in zip(maps.shape, size, strict=False))
+    y1, x1 = np.minimum(y0 + 1, maps.shape[0] - 1), np.minimum(x0 + 1, maps.shape[1] - 1)
+    fy, fx = fy[:, np.newaxis, np.newaxis], fx[:, np.newaxis]
+    wide = maps[:, x0] * (1 - fx) + maps[:, x1] * fx
+    resized: npt.NDArray[np.float32] = wide[y0] * (1 - fy) + wide[y1] * fy
+    return resized
+
+
+def components(mask: Mask) -> list[list[tuple[int, int]]]:
+    """Pixels of each component, connected by edges and corners."""
+    left = {(y, x) for y, x in np.argwhere(mask).tolist()}
+    found = []
+    while left:
+        component = [left.pop()]
+        for y, x in component:
+            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & left
+            left -= near
+            component += near
+        found.append(component)
+    return found
+
+
+def without_small(mask: Mask, min_area: int) -> Mask:
+    kept = np.zeros_like(mask)
+    for component in components(mask):
+        if len(component) >= min_area:
+            kept[tuple(np.transpose(component))] = 1
+    return kept
 
 
 def bbox(mask: Mask) -> tuple[int, int, int, int] | None:
@@ -120,7 +207,8 @@ def notebook_rle_to_mask(rle_string: str | int, height: int, width: int) -> Mask
     numbers = [int(number) for number in str(rle_string).split(" ")]
     image = np.zeros(height * width, dtype=np.uint8)
     for index, length in np.array(numbers).reshape(-1, 2):
-        image[index - 1 : index - 1 + length] = 255
+        index -= 1
+        image[index : index + length] = 255
     return image.reshape(width, height).T
 
 
@@ -186,23 +274,6 @@ def presence_score(probabilities: Maps) -> float:
     values = sorted(probabilities.ravel().tolist(), reverse=True)
     highest = values[: max(1, round(0.095 * len(values)))]
     return math.fsum(highest) / len(highest)
-
-
-def remove_small(mask: Mask, pixels: int) -> Mask:
-    """Flood each 8-connected component and paint it again if it is large enough."""
-    left, kept = {(int(y), int(x)) for y, x in zip(*np.nonzero(mask), strict=True)}, np.zeros(mask.shape, np.uint8)
-    while left:
-        front = [left.pop()]
-        component = list(front)
-        while front:
-            y, x = front.pop()
-            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & left
-            left -= near
-            front.extend(near)
-            component.extend(near)
-        if len(component) >= pixels:
-            kept[tuple(np.array(component).T)] = 1
-    return kept
 
 
 def best_mean_dice(scores: Maps, resized: Maps, truth: Maps, thresholds: tuple[float, ...]) -> float:

@@ -42,7 +42,9 @@ def test_importing_loads_numpy_alone_starts_no_thread_and_prints_nothing() -> No
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("name", ["cloudrle", "cloudrle.codec", "cloudrle.errors", "cloudrle.rle"])
+@pytest.mark.parametrize(
+    "name", ["cloudrle", "cloudrle.codec", "cloudrle.errors", "cloudrle.probabilities", "cloudrle.rle"]
+)
 def test_examples_are_true(name: str) -> None:
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted > 0

@@ -1,58 +1,16 @@
 #include "rle/resize.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <utility>
 #include <vector>
+
+#include "rle/axis.hpp"
 
 namespace cloudrle {
 namespace {
 
 bool same(Shape a, Shape b) noexcept { return a.height == b.height && a.width == b.width; }
-
-// OpenCV's ratio: the reciprocal of a rounded quotient, not from / to.
-double ratio(std::int64_t from, std::int64_t to) noexcept {
-    return 1.0 / (static_cast<double>(to) / static_cast<double>(from));
-}
-
-std::vector<std::int64_t> nearest_indices(std::int64_t from, std::int64_t to) {
-    const double scale = ratio(from, to);
-    std::vector<std::int64_t> indices(static_cast<std::size_t>(to));
-    for (std::int64_t i = 0; i < to; ++i) {
-        const auto index = static_cast<std::int64_t>(std::floor(static_cast<double>(i) * scale));
-        indices[static_cast<std::size_t>(i)] = std::min(index, from - 1);
-    }
-    return indices;
-}
-
-// Two source pixels and their weights, in 2048ths.
-struct Taps {
-    std::int64_t first;
-    std::int64_t second;
-    std::int32_t first_weight;
-    std::int32_t second_weight;
-};
-
-// OpenCV clamps the fraction at both ends of the x axis, and on the y axis the indices alone.
-enum class Edge { clamp_fraction, clamp_indices };
-
-std::vector<Taps> linear_taps(std::int64_t from, std::int64_t to, Edge edge) {
-    const double scale = ratio(from, to);
-    std::vector<Taps> taps;
-    taps.reserve(static_cast<std::size_t>(to));
-    for (std::int64_t i = 0; i < to; ++i) {
-        const auto centre = static_cast<float>((static_cast<double>(i) + 0.5) * scale - 0.5);
-        const float whole = std::floor(centre);
-        const auto index = static_cast<std::int64_t>(whole);
-        float fraction = centre - whole;
-        if (edge == Edge::clamp_fraction && (index < 0 || index >= from - 1)) fraction = 0;
-        const auto weight = [](float part) { return static_cast<std::int32_t>(std::lrint(part * 2048.0F)); };
-        const auto clamp = [from](std::int64_t k) { return std::clamp<std::int64_t>(k, 0, from - 1); };
-        taps.push_back({clamp(index), clamp(index + 1), weight(1.0F - fraction), weight(fraction)});
-    }
-    return taps;
-}
 
 // A source row of 0 and 255, already resized along x.
 struct LinearRow {
@@ -99,14 +57,14 @@ void cover_rows(const MaskView& from, std::int64_t unit, std::int64_t top, std::
     }
 }
 
-}  // namespace
-
 void resize_nearest(const MaskView& from, const PixelView& to) {
-    const std::vector<std::int64_t> rows = nearest_indices(from.shape.height, to.shape.height);
-    const std::vector<std::int64_t> columns = nearest_indices(from.shape.width, to.shape.width);
+    const NearestAxis rows(from.shape.height, to.shape.height);
+    const NearestAxis across(from.shape.width, to.shape.width);
+    std::vector<std::int64_t> columns;
+    for (std::int64_t x = 0; x < to.shape.width; ++x) columns.push_back(across.pixel(x));
     std::uint8_t* out_row = to.data;
-    for (const std::int64_t y : rows) {
-        const std::uint8_t* const row = from.data + y * from.row_stride;
+    for (std::int64_t y = 0; y < to.shape.height; ++y) {
+        const std::uint8_t* const row = from.data + rows.pixel(y) * from.row_stride;
         std::uint8_t* out = out_row;
         for (const std::int64_t x : columns) {
             *out = row[x * from.column_stride] != 0;
@@ -119,12 +77,15 @@ void resize_nearest(const MaskView& from, const PixelView& to) {
 void resize_linear(const MaskView& from, const PixelView& to) {
     if (same(from.shape, to.shape)) return resize_nearest(from, to);
     if (same(from.shape, {2 * to.shape.height, 2 * to.shape.width})) return halve(from, to);
-    const std::vector<Taps> rows = linear_taps(from.shape.height, to.shape.height, Edge::clamp_indices);
-    const std::vector<Taps> columns = linear_taps(from.shape.width, to.shape.width, Edge::clamp_fraction);
+    const LinearAxis rows(from.shape.height, to.shape.height, Edge::clamp_indices);
+    const LinearAxis across(from.shape.width, to.shape.width, Edge::clamp_fraction);
+    std::vector<Taps> columns;
+    for (std::int64_t x = 0; x < to.shape.width; ++x) columns.push_back(across.taps(x));
     LinearRow upper;
     LinearRow lower;
     std::uint8_t* out_row = to.data;
-    for (const Taps& taps : rows) {
+    for (std::int64_t y = 0; y < to.shape.height; ++y) {
+        const Taps taps = rows.taps(y);
         if (upper.source != taps.first) std::swap(upper, lower);  // going down, the lower row often becomes the upper
         if (upper.source != taps.first) upper.fill(from, columns, taps.first);
         if (lower.source != taps.second) lower.fill(from, columns, taps.second);
@@ -164,6 +125,19 @@ void resize_area(const MaskView& from, const PixelView& to) {
             *out = 2 * (sum - before) >= cell;
             before = sum;
         }
+    }
+}
+
+}  // namespace
+
+void resize_mask(const MaskView& from, const PixelView& to, Interpolation interpolation) {
+    switch (interpolation) {
+        case Interpolation::nearest:
+            return resize_nearest(from, to);
+        case Interpolation::linear:
+            return resize_linear(from, to);
+        case Interpolation::area:
+            return resize_area(from, to);
     }
 }
 

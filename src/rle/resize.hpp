@@ -6,13 +6,12 @@
 
 namespace cloudrle {
 
-// OpenCV's INTER_NEAREST.
-void resize_nearest(const MaskView& from, const PixelView& to);
+enum class Interpolation {
+    nearest,  // OpenCV's INTER_NEAREST
+    linear,   // OpenCV's INTER_LINEAR on the mask as 0 and 255, then > 127
+    area,     // foreground where at least half of the cell is covered, exactly
+};
 
-// OpenCV's INTER_LINEAR on the mask as 0 and 255, then > 127.
-void resize_linear(const MaskView& from, const PixelView& to);
-
-// Foreground where at least half of the cell is covered, exactly.
-void resize_area(const MaskView& from, const PixelView& to);
+void resize_mask(const MaskView& from, const PixelView& to, Interpolation interpolation);
 
 }  // namespace cloudrle

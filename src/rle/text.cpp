@@ -1,13 +1,14 @@
 #include "rle/text.hpp"
 
-#include <charconv>
+#include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <limits>
+
+#include "rle/swar.hpp"
 
 namespace cloudrle {
 namespace {
-
-constexpr int kMaxDigits = 19;  // of an int64
 
 constexpr bool is_space(char c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
 constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
@@ -19,19 +20,143 @@ constexpr Error kind_of(char c) noexcept {
     return Error::text_character;
 }
 
-class Reader {
+// Reads a text in two gaits. read_plain() takes digits and single spaces at several bytes a cycle and stops before the
+// first run that holds anything else, faults of any kind included; read_run() reads any run and names its fault.
+class Parser {
   public:
-    Reader(const char* text, std::int64_t length) noexcept : begin_(text), at_(text), end_(text + length) {}
+    Parser(const char* text, std::int64_t length, Shape shape, Run* runs) noexcept
+        : begin_(text), at_(text), end_(text + length), size_(shape.size()), runs_(runs) {}
+
+    Result parse() noexcept {
+        for (;;) {
+            read_plain();
+            const char* const pause = at_ + std::min<std::ptrdiff_t>(end_ - at_, 64);  // no rescan for each odd run
+            do {
+                if (at_end()) return Result{Error::none, count_};
+                if (const Result result = read_run(); result.error != Error::none) return result;
+            } while (at_ < pause);
+        }
+    }
+
+  private:
+    static constexpr std::ptrdiff_t kWindow = 1024;
+
+    void read_plain() noexcept {
+        while (at_ != end_ && read_window()) {
+        }
+    }
+
+    // Reads the runs that lie within the next characters; false where one of them is not plain.
+    bool read_window() noexcept {
+        const std::ptrdiff_t left = end_ - at_;
+        const char* text = at_;
+        std::ptrdiff_t width = kWindow;
+        char tail[kWindow + 8];
+        if (left < kWindow + 8) {  // numbers are loaded 8 characters at a time, so the end of the text needs a margin
+            width = std::min((left + 64) & ~std::ptrdiff_t{63}, kWindow);
+            std::memcpy(tail, at_, static_cast<std::size_t>(left));
+            tail[left] = ' ';  // ends the last number
+            std::memset(tail + left + 1, '0', static_cast<std::size_t>(width + 7 - std::min(left, width + 7)));
+            text = tail;
+        }
+        std::uint16_t spaces[kWindow + 16];
+        std::uint16_t* stop = spaces;
+        std::ptrdiff_t scanned = 0;
+        for (; scanned < width; scanned += 64) {
+            const swar::Spaces found = swar::find_spaces(text + scanned);
+            if (!found.plain) break;
+            swar::write_positions(found, static_cast<std::uint16_t>(scanned), stop);
+            stop += found.count;
+        }
+        const std::ptrdiff_t read = read_pairs(text, spaces, stop);
+        at_ += std::min(read, left);
+        return scanned == width && read > 0;
+    }
+
+    // Reads pairs of numbers that end at the given spaces, and returns how many characters they take.
+    std::ptrdiff_t read_pairs(const char* text, const std::uint16_t* space, const std::uint16_t* stop) noexcept {
+        const std::int64_t size = size_;
+        const std::uint16_t* const from = space;
+        std::uint32_t first = 0;
+        std::int64_t start = previous_start_ - 1;
+        std::int64_t last = count_ == 0 ? -1 : previous_last_;
+        Run* run = runs_ + count_;
+        for (; stop - space >= 2; space += 2) {
+            const std::uint32_t middle = space[0];
+            const std::uint32_t end = space[1];
+            const std::uint32_t digits = middle - first;
+            const std::uint32_t more_digits = end - middle - 1;
+            const std::uint32_t most = (digits - 1) | (more_digits - 1);  // huge where one is 0
+            std::int64_t next;                                            // 0-based
+            std::int64_t pixels;
+            if (most < 8) {
+                next = swar::short_number(text + first, digits) - 1;
+                pixels = swar::short_number(text + middle + 1, more_digits);
+            } else if (most < 16) {
+                next = swar::long_number(text + first, digits) - 1;
+                pixels = swar::long_number(text + middle + 1, more_digits);
+            } else {
+                break;
+            }
+            if (pixels == 0 || next + pixels > size) break;
+            if (next > last) {
+                *run++ = Run{next, next + pixels};
+            } else if (next == last && run != runs_) {
+                run[-1].end = next + pixels;
+            } else {
+                break;
+            }
+            start = next;
+            last = next + pixels;
+            first = end + 1;
+        }
+        if (space != from) {
+            previous_start_ = start + 1;
+            previous_last_ = last;
+            number_ += (space - from) / 2;
+            count_ = run - runs_;
+        }
+        return first;
+    }
 
     bool at_end() noexcept {
         while (at_ != end_ && is_space(*at_)) ++at_;
         return at_ == end_;
     }
 
-    std::int64_t position() const noexcept { return at_ - begin_; }
+    Result failure(const char* at, Error error, std::int64_t value, std::int64_t other = 0) const noexcept {
+        return Result{error, 0, at - begin_, number_, value, other};
+    }
+
+    Result read_run() noexcept {
+        ++number_;
+        const char* at = at_;
+        std::int64_t start = 0;
+        if (const Error error = read_number(start); error != Error::none) return failure(at_, error, start);
+        if (start == 0) return failure(at, Error::text_zero_start, start);
+        if (start > size_) return failure(at, Error::text_starts_past_end, start);
+        if (start < previous_start_) return failure(at, Error::text_unsorted, start, previous_start_);
+        if (start <= previous_last_) return failure(at, Error::text_overlap, start, previous_last_);
+        if (at_end()) return failure(at, Error::text_no_length, 2 * number_ - 1);
+        at = at_;
+        std::int64_t pixels = 0;
+        if (const Error error = read_number(pixels); error != Error::none) return failure(at_, error, pixels);
+        if (pixels == 0) return failure(at, Error::text_zero_length, pixels);
+        if (pixels > size_ - start + 1) return failure(at, Error::text_ends_past_end, pixels, start);
+
+        const Run run{start - 1, start - 1 + pixels};
+        if (count_ > 0 && runs_[count_ - 1].end == run.start) {
+            runs_[count_ - 1].end = run.end;
+        } else {
+            runs_[count_++] = run;
+        }
+        previous_start_ = start;
+        previous_last_ = run.end;
+        return Result{};
+    }
 
     // Reads the number that starts here, up to white space or the end of the text.
-    Error number(std::int64_t& value) noexcept {
+    Error read_number(std::int64_t& value) noexcept {
         constexpr std::int64_t max = std::numeric_limits<std::int64_t>::max();
         const char* const first = at_;
         value = 0;
@@ -50,89 +175,37 @@ class Reader {
         return Error::none;
     }
 
-  private:
     const char* begin_;
     const char* at_;
     const char* end_;
+    std::int64_t size_;
+    Run* runs_;
+    std::int64_t count_ = 0;
+    std::int64_t number_ = 0;          // of the run in the text; merging makes `count_` smaller
+    std::int64_t previous_start_ = 0;  // 1-based, as in the text
+    std::int64_t previous_last_ = 0;
 };
-
-int digits(std::int64_t value) noexcept {
-    int count = 1;
-    for (; value >= 10; value /= 10) ++count;
-    return count;
-}
 
 }  // namespace
 
-std::int64_t count_numbers(const char* text, std::int64_t length) noexcept {
-    std::int64_t count = 0;
-    bool space = true;
-    for (std::int64_t i = 0; i < length; ++i) {
-        const bool before = space;
-        space = is_space(text[i]);
-        count += before && !space;
-    }
-    return count;
-}
-
 Result parse_text(const char* text, std::int64_t length, Shape shape, Run* runs) noexcept {
-    const std::int64_t size = shape.size();
-    Reader reader(text, length);
-    std::int64_t count = 0;
-    std::int64_t number = 0;          // of the run in the text; merging makes `count` smaller
-    std::int64_t previous_start = 0;  // 1-based, as in the text
-    std::int64_t previous_last = 0;
-    while (!reader.at_end()) {
-        ++number;
-        std::int64_t at = reader.position();
-        const auto failure = [&](Error error, std::int64_t value, std::int64_t other = 0) {
-            return Result{error, 0, at, number, value, other};
-        };
-        std::int64_t start = 0;
-        if (const Error error = reader.number(start); error != Error::none) {
-            at = reader.position();
-            return failure(error, start);
-        }
-        if (start == 0) return failure(Error::text_zero_start, start);
-        if (start > size) return failure(Error::text_starts_past_end, start);
-        if (start < previous_start) return failure(Error::text_unsorted, start, previous_start);
-        if (start <= previous_last) return failure(Error::text_overlap, start, previous_last);
-        if (reader.at_end()) return failure(Error::text_no_length, 2 * number - 1);
-        at = reader.position();
-        std::int64_t pixels = 0;
-        if (const Error error = reader.number(pixels); error != Error::none) {
-            at = reader.position();
-            return failure(error, pixels);
-        }
-        if (pixels == 0) return failure(Error::text_zero_length, pixels);
-        if (pixels > size - start + 1) return failure(Error::text_ends_past_end, pixels, start);
-
-        const Run run{start - 1, start - 1 + pixels};
-        if (count > 0 && runs[count - 1].end == run.start) {
-            runs[count - 1].end = run.end;
-        } else {
-            runs[count++] = run;
-        }
-        previous_start = start;
-        previous_last = run.end;
-    }
-    return Result{Error::none, count};
+    return Parser(text, length, shape, runs).parse();
 }
 
-std::int64_t text_length(const Run* runs, std::int64_t count) noexcept {
-    std::int64_t length = 0;
-    for (std::int64_t i = 0; i < count; ++i)
-        length += digits(runs[i].start + 1) + digits(runs[i].end - runs[i].start) + 2;
-    return count == 0 ? 0 : length - 1;  // no space after the last number
+std::int64_t text_room(const Run* runs, std::int64_t count) noexcept {
+    if (count == 0) return 0;
+    int digits = 1;  // no number is larger than the end of the last run
+    for (std::int64_t value = runs[count - 1].end; value >= 10; value /= 10) ++digits;
+    return count * 2 * (digits + 1) + swar::kMargin;
 }
 
-void write_text(const Run* runs, std::int64_t count, char* text) noexcept {
+std::int64_t write_text(const Run* runs, std::int64_t count, char* text) noexcept {
+    char* at = text;
     for (std::int64_t i = 0; i < count; ++i) {
-        if (i > 0) *text++ = ' ';
-        text = std::to_chars(text, text + kMaxDigits, runs[i].start + 1).ptr;
-        *text++ = ' ';
-        text = std::to_chars(text, text + kMaxDigits, runs[i].end - runs[i].start).ptr;
+        at = swar::write_number(at, runs[i].start + 1);
+        at = swar::write_number(at, runs[i].end - runs[i].start);
     }
+    return count == 0 ? 0 : at - text - 1;  // no space after the last number
 }
 
 }  // namespace cloudrle

@@ -7,14 +7,16 @@
 
 namespace cloudrle {
 
-// How many numbers a text holds; half of it (rounded up) is room enough for parse_text's runs.
-std::int64_t count_numbers(const char* text, std::int64_t length) noexcept;
+// Room enough for parse_text's runs: a run takes four characters at least, but for the space after the last.
+constexpr std::int64_t runs_room(std::int64_t length) noexcept { return (length + 1) / 4; }
 
-// Strict: any breach of the format is an error. Touching runs are merged.
+// Strict: any breach of the format is an error. Touching runs are merged. Nothing outside the text is read.
 Result parse_text(const char* text, std::int64_t length, Shape shape, Run* runs) noexcept;
 
-// Exact length of the text that write_text writes.
-std::int64_t text_length(const Run* runs, std::int64_t count) noexcept;
-void write_text(const Run* runs, std::int64_t count, char* text) noexcept;
+// Room enough for write_text, which may write past the end of its text, but not past this.
+std::int64_t text_room(const Run* runs, std::int64_t count) noexcept;
+
+// The length of the text.
+std::int64_t write_text(const Run* runs, std::int64_t count, char* text) noexcept;
 
 }  // namespace cloudrle

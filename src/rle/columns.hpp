@@ -1,0 +1,131 @@
+// Run lists read and written by columns.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "rle/run.hpp"
+
+namespace cloudrle {
+
+// Collects the boundaries of a mask of which values are told from the first pixel to the last.
+class Writer {
+  public:
+    explicit Writer(std::vector<std::int64_t>& boundaries) : boundaries_(boundaries) {
+        boundaries_.resize(std::max<std::size_t>(boundaries_.size(), 256));
+        next_ = boundaries_.data();
+        limit_ = next_ + boundaries_.size();
+    }
+
+    // From this position on the mask has this value, until the next call. Of calls at one position the last counts.
+    void set(std::int64_t position, bool value) {
+        const bool moved = position != position_;
+        next_ += moved & (value_ != written_);  // keeps what was put there, or writes over it
+        written_ = moved ? value_ : written_;
+        value_ = value;
+        position_ = position;
+        if (next_ == limit_) next_ = enlarge();
+        *next_ = position;
+    }
+
+    void finish(std::int64_t size) {
+        set(size, false);
+        next_ += value_ != written_;
+        boundaries_.resize(static_cast<std::size_t>(next_ - boundaries_.data()));
+    }
+
+  private:
+    std::int64_t* enlarge() {
+        const std::size_t used = boundaries_.size();
+        boundaries_.resize(2 * used);
+        limit_ = boundaries_.data() + boundaries_.size();
+        return boundaries_.data() + used;
+    }
+
+    std::vector<std::int64_t>& boundaries_;
+    std::int64_t* next_;  // where the boundary goes that the last call may have made
+    std::int64_t* limit_;
+    std::int64_t position_ = 0;
+    bool value_ = false;    // from position_ on
+    bool written_ = false;  // before it
+};
+
+// The boundaries that lie in one source column, as rows.
+class Column {
+  public:
+    Column(const std::int64_t* next, const std::int64_t* last, std::int64_t top, std::int64_t height, bool inside)
+        : inside_(inside),
+          next_(next),
+          last_(last - next > height ? next + height : last),
+          top_(top),
+          height_(height) {}
+
+    bool inside() const noexcept { return inside_; }  // the value of the pixel before the column
+
+    // The next row where the value changes; the height where there is none.
+    std::int64_t row() const noexcept {
+        if (next_ == last_) return height_;
+        // Compared unsigned: a boundary out of order ends the column and is never a row out of range.
+        const std::uint64_t row = static_cast<std::uint64_t>(*next_) - static_cast<std::uint64_t>(top_);
+        return row < static_cast<std::uint64_t>(height_) ? static_cast<std::int64_t>(row) : height_;
+    }
+    void advance(bool by = true) noexcept { next_ += by; }
+
+  private:
+    bool inside_;
+    const std::int64_t* next_;
+    const std::int64_t* last_;
+    std::int64_t top_;
+    std::int64_t height_;
+};
+
+// A source mask, read from left to right.
+class Source {
+  public:
+    Source(const Run* runs, std::int64_t count, Shape shape)
+        : first_(reinterpret_cast<const std::int64_t*>(runs)),
+          next_(first_),
+          last_(first_ + 2 * count),
+          shape_(shape) {}
+
+    // Goes to a column at or after the present one.
+    void seek(std::int64_t column) noexcept { next_ = find(next_, column * shape_.height); }
+
+    // The column of the next boundary; the width where there is none.
+    std::int64_t changing() const noexcept {
+        return next_ == last_ ? shape_.width : std::min(*next_ / shape_.height, shape_.width);
+    }
+    bool constant_before(std::int64_t column) const noexcept {
+        return next_ == last_ || *next_ >= column * shape_.height;
+    }
+    bool inside() const noexcept { return (next_ - first_) & 1; }  // the value of the pixel before the present column
+
+    Column column(std::int64_t x) const noexcept {
+        const std::int64_t* const next = find(next_, x * shape_.height);
+        return {next, last_, x * shape_.height, shape_.height, static_cast<bool>((next - first_) & 1)};
+    }
+
+    std::int64_t boundaries_before(std::int64_t column) const noexcept {
+        return find(next_, column * shape_.height) - next_;
+    }
+
+  private:
+    // The first boundary from `start` on that is at `position` or later.
+    const std::int64_t* find(const std::int64_t* start, std::int64_t position) const noexcept {
+        std::ptrdiff_t step = 16;
+        while (last_ - start > step && start[step] < position) {
+            start += step;
+            step *= 2;
+        }
+        return std::lower_bound(start, start + std::min(step, last_ - start), position);
+    }
+
+    const std::int64_t* first_;
+    const std::int64_t* next_;
+    const std::int64_t* last_;
+    Shape shape_;
+};
+
+}  // namespace cloudrle

@@ -1,0 +1,19 @@
+// Resizing of masks from runs to runs, with the same results as resize.hpp. Time and memory go with the number of runs
+// and what they turn into; the full mask never exists.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "rle/resize.hpp"
+#include "rle/run.hpp"
+
+namespace cloudrle {
+
+// Replaces `boundaries` by those of the resized mask: start, end, start, end, ... Neither shape has a zero side, and
+// every side is below 2^31. Scratch space: for area 9 bytes per target row; where boundaries are many, a few bytes more
+// for each row.
+void resize_runs(const Run* runs, std::int64_t count, Shape from, Shape to, Interpolation interpolation,
+                 std::vector<std::int64_t>& boundaries);
+
+}  // namespace cloudrle
