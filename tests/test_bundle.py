@@ -113,7 +113,8 @@ def test_a_saved_network_predicts_the_same(
     first = Segmenter.load(tiny_bundle, engine="keras")
     assert first.metrics == {"dice": 0.5}
     assert first.provenance == {"data": "none"}
-    first.save(tmp_path / "again.cloudseg", dtype=dtype)
+    first.save(tmp_path / "again.cloudseg", dtype=dtype, metrics={"dice": 0.75})
+    assert first.metrics == {"dice": 0.75}
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), np.uint8)
     wanted = np.array([item.scores for item in first.predict(images)])
     engines: tuple[EngineName, ...] = ("keras", "openvino")

@@ -198,7 +198,7 @@ def test_components_smaller_than_the_limit_are_dropped_and_no_others(pixels: int
     for seed, share in enumerate((0.15, 0.3, 0.4, 0.6)):
         mask = (np.random.default_rng(seed).random((40, 61)) < share).astype(np.uint8)
         (rle,) = decide(as_map(mask), mask.shape, one_class(min_area=pixels / mask.size))
-        np.testing.assert_array_equal(rle.to_mask(), reference.remove_small(mask, pixels))
+        np.testing.assert_array_equal(rle.to_mask(), reference.without_small(mask, pixels))
 
 
 def test_pixels_that_touch_by_a_corner_are_one_component() -> None:

@@ -28,7 +28,7 @@ from cloudseg_sdk.bundle import read_bundle
 from cloudseg_sdk.data.images import Image
 from cloudseg_sdk.inference.engines import Engine, OpenVINOEngine
 from cloudseg_sdk.inference.pipeline import OnError, Options, predict_images
-from cloudseg_sdk.inference.postprocess import decide, drop_small, presence_scores, resize_map
+from cloudseg_sdk.inference.postprocess import decide, presence_scores, resize_map
 from cloudseg_sdk.synthetic import CLASSES, scene
 
 SIZES = [(64, 96), (32, 48), (97, 61), (70, 105), (40, 200)]
@@ -261,6 +261,19 @@ def test_eight_threads_share_one_segmenter(
         assert_alike(predictions, wanted)
 
 
+def test_threads_that_come_first_together_share_one_engine(tiny_bundle: Path) -> None:
+    # Each Keras engine has a lock of its own; two of them would run one network at the same time.
+    shared = Segmenter.load(tiny_bundle, engine="keras")
+    barrier = threading.Barrier(8)
+
+    def engine(_: int) -> Engine:
+        barrier.wait()
+        return shared._running_engine()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len({id(engine) for engine in list(pool.map(engine, range(8)))}) == 1
+
+
 # --- unreadable images ---
 
 
@@ -464,23 +477,6 @@ def test_each_step_of_a_decision() -> None:
     assert area(min_area=(0.02, 0.021)) == [11, 9]
     assert area(min_area=(0.09, 0.1)) == [9, 0]
     assert area(threshold=(0.0, 0.0)) == [100, 100]
-
-
-def test_components_smaller_than_the_minimum_are_dropped() -> None:
-    mask = np.zeros((10, 20), np.uint8)
-    mask[0, 0] = mask[2:4, 2:4] = mask[6:9, 6:9] = 1
-    for smallest, area in (
-        (0.0, 14),
-        (1 / 200, 14),
-        (2 / 200, 13),
-        (4 / 200, 13),
-        (5 / 200, 9),
-        (9 / 200, 9),
-        (1.0, 0),
-    ):
-        assert drop_small(mask, smallest).sum() == area
-    assert drop_small(np.ones((3, 3), np.uint8), 1.0).all()
-    assert not drop_small(np.zeros((3, 3), np.uint8), 0.5).any()
 
 
 # --- predictions ---

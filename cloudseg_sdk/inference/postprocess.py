@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudrle import RLE
+from cloudrle import RLE, encode_probabilities
 from cloudseg_sdk.config import Decision
 
 PRESENCE_FRACTION = 0.095
@@ -30,23 +32,16 @@ def resize_map(probabilities: NDArray[np.float32], size: tuple[int, int]) -> NDA
 
 def decide(probabilities: NDArray[np.float32], size: tuple[int, int], decision: Decision) -> tuple[RLE, ...]:
     """Turn one image's class maps ``(h, w, C)`` into one mask per class at `size` (height, width)."""
-    scores = presence_scores(probabilities)
-    empty = RLE.from_counts([size[0] * size[1]], size)
-    rles = []
-    for channel, score in enumerate(scores):
-        if score < decision.presence[channel]:
-            rles.append(empty)
-            continue
-        mask = (resize_map(probabilities[:, :, channel], size) >= decision.threshold[channel]).view(np.uint8)
-        rles.append(RLE.from_mask(drop_small(mask, decision.min_area[channel])))
-    return tuple(rles)
+    min_area = [_least_pixels(fraction, size[0] * size[1]) for fraction in decision.min_area]
+    (rles,) = encode_probabilities(
+        probabilities[np.newaxis], threshold=decision.threshold, size=size, min_area=min_area, threads=1
+    )
+    present = presence_scores(probabilities) >= np.array(decision.presence, np.float32)
+    empty = RLE.from_runs([], size)
+    return tuple(rle if there else empty for rle, there in zip(rles, present, strict=True))
 
 
-def drop_small(mask: NDArray[np.uint8], min_area: float) -> NDArray[np.uint8]:
-    """Return `mask` without its 8-connected components smaller than `min_area`, a fraction of the whole."""
-    if min_area * mask.size <= 1:
-        return mask
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    keep = stats[:, cv2.CC_STAT_AREA] / mask.size >= min_area  # k / n * n can exceed k, k / n cannot exceed itself
-    keep[0] = False  # label 0 is the background
-    return np.asarray(keep[labels], np.uint8)
+def _least_pixels(fraction: float, pixels: int) -> int:
+    """Return the least k with ``k / pixels >= fraction``: k / n * n can round past k, k / n is always itself."""
+    near = math.ceil(fraction * pixels)
+    return next(k for k in (near - 1, near, near + 1) if k / pixels >= fraction)
