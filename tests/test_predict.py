@@ -274,6 +274,19 @@ def test_threads_that_come_first_together_share_one_engine(tiny_bundle: Path) ->
         assert len({id(engine) for engine in list(pool.map(engine, range(8)))}) == 1
 
 
+def test_a_generator_may_reuse_one_buffer(tiny_bundle: Path) -> None:
+    segmenter = Segmenter.load(tiny_bundle)
+    frames = np.random.default_rng(3).integers(0, 256, (20, 32, 48, 3), np.uint8)
+    buffer = np.empty((32, 48, 3), np.uint8)
+
+    def camera() -> Iterator[NDArray[np.uint8]]:
+        for frame in frames:
+            buffer[:] = frame
+            yield buffer
+
+    assert_alike(segmenter.predict(camera(), batch_size=4), segmenter.predict(list(frames), batch_size=4))
+
+
 # --- unreadable images ---
 
 

@@ -122,7 +122,7 @@ def name_sources(images: Images) -> Iterator[tuple[str, Source]]:
     elif isinstance(images, Iterable) and not isinstance(images, bytes | dict):
         for number, image in enumerate(images):
             if isinstance(image, np.ndarray):
-                yield f"array {number}", image
+                yield f"array {number}", image.copy()  # read in a thread later, when a camera has reused its buffer
             elif isinstance(image, str | Path):
                 yield str(image), image
             else:
