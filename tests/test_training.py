@@ -346,7 +346,7 @@ def test_the_best_epoch_is_kept_when_later_ones_are_worse(
     assert segmenter.evaluate(validation).dice == pytest.approx(best, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - {"bce_dice"}))  # with that one the tests above train
 def test_every_named_loss_falls_on_one_batch(name: str, train: CloudDataset) -> None:
     segmenter = Segmenter.build(FLAT, seed=0)
     history = segmenter.fit(
@@ -588,6 +588,17 @@ def test_calibration_of_maps_that_are_all_alike(value: float) -> None:
     maps[:] = value
     truth[:3], truth[3:, 0], truth[3:, 1], truth[3:, 2] = 0, 1, 0, truth[5, 2]
     check_calibration(maps, truth)
+
+
+def test_calibration_counts_an_image_emptied_by_its_pixels_alone() -> None:
+    """An even map has the higher presence and no truth; only the threshold can empty it and spare the other."""
+    maps = np.full((2, 7, 7, 1), 0.6, np.float32)
+    maps[1], maps[1, :2, :1] = 0, 1
+    truth = np.zeros((2, 1, *METRIC_SIZE), np.uint8)
+    truth[1, 0, :100, :75] = 1
+    decision = check_calibration(maps, truth)
+    assert decision.threshold[0] > 0.6
+    assert mean_dice(maps, truth, decision) > 0.8
 
 
 def test_calibration_between_neighbouring_floats() -> None:

@@ -118,7 +118,9 @@ class Predictions(Sequence[Prediction]):
                 continue
             for name, score, rle in zip(item.classes, item.scores, item.rles, strict=True):
                 rows.append((item.source, name, score, rle.area, *item.shape, rle.to_kaggle(), None))
-        return pd.DataFrame(rows, columns=columns).astype({"area": "Int64", "height": "Int64", "width": "Int64"})
+        # Text stays as Python's: Arrow's strings cannot hold a file name whose bytes are no UTF-8.
+        numbers = {"score": "float64", "area": "Int64", "height": "Int64", "width": "Int64"}
+        return pd.DataFrame(rows, columns=columns, dtype=object).astype(numbers)
 
     def to_csv(self, path: str | Path) -> None:
         """Write :meth:`to_frame` as CSV, whole or not at all."""
