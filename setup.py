@@ -13,6 +13,7 @@ CORE = (
     "coco",
     "components",
     "lerp",
+    "many",
     "mask",
     "mask_kernels",
     "probabilities",
@@ -25,7 +26,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Wconversion"]
 
 core = Pybind11Extension(
     "cloudrle._core",
-    ["src/bind_core.cpp", "src/bind_probabilities.cpp", *(f"src/rle/{name}.cpp" for name in CORE)],
+    ["src/bind_core.cpp", "src/bind_probabilities.cpp", "src/run_list.cpp", *(f"src/rle/{name}.cpp" for name in CORE)],
     include_dirs=["src"],
     depends=HEADERS,
     cxx_std=17,
@@ -41,7 +42,8 @@ text = Extension(
     depends=HEADERS,
     language="c++",
     # No -Wconversion: the C++ that Cython writes is not clean under it.
-    extra_compile_args=["-O3", "-std=c++17", "-fvisibility=hidden", "-Wall", "-Wextra"],
+    extra_compile_args=["-O3", "-std=c++17", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra"],
+    extra_link_args=["-pthread"],
 )
 
 setup(

@@ -1,6 +1,7 @@
 """Checks of arguments, with one wording: what was wanted, what was given, and the remedy where there is one."""
 
 import operator
+import os
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, SupportsIndex
@@ -12,6 +13,7 @@ from cloudrle._text import ArrowTexts
 
 Shape = tuple[int, int]
 
+INTERPOLATIONS = ("nearest", "linear", "area")
 _MAX_POSITION = 2**63 - 1
 _MAX_SIDE = 2**31 - 1  # of a mask that is resized
 _BOOLS = (bool, np.bool_)  # ints too, but never meant as such
@@ -20,6 +22,10 @@ _AXES = {2: "(height, width)", 3: "(N, height, width)"}
 
 def pair(value: Sequence[SupportsIndex], name: str = "shape") -> Shape:
     """Two non-negative ints (height, width)."""
+    if type(value) is tuple and len(value) == 2:  # what it mostly is, at a third of the time
+        height, width = value
+        if type(height) is int and type(width) is int and 0 <= height <= _MAX_SIDE and 0 <= width <= _MAX_SIDE:
+            return height, width
     wanted = f"{name} must be a pair of ints (height, width)"
     try:
         height, width = value
@@ -36,6 +42,16 @@ def pair(value: Sequence[SupportsIndex], name: str = "shape") -> Shape:
     if max(height, width, height * width) > _MAX_POSITION:
         raise ValueError(f"{name} must have at most 2**63 - 1 pixels, got {height} x {width}")
     return height, width
+
+
+def target_size(shape: Shape, size: Sequence[SupportsIndex] | None, interpolation: str) -> Shape:
+    """Shape that a mask gets by resizing; None keeps the one it has."""
+    one_of(interpolation, INTERPOLATIONS, "interpolation")
+    if size is None:
+        return shape
+    target = pair(size, "size")
+    resizable(shape, target)
+    return target
 
 
 def resizable(shape: Shape, size: Shape) -> None:
@@ -167,9 +183,9 @@ def _per_class(value: object, classes: int, name: str, wanted: str, kinds: str) 
 
 
 def thread_count(threads: int | None) -> int:
-    """How many threads to use at most; 0 stands for None."""
+    """How many threads to use at most; None stands for as many as there are cores to run on."""
     if threads is None:
-        return 0
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = "threads must be a positive int or None"
     if isinstance(threads, bool | np.bool_):
         raise TypeError(f"{wanted}, got {threads!r}")

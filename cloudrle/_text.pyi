@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 _Runs: TypeAlias = npt.NDArray[np.int64]  # (n, 2): [start, end) of each run
 _Offsets: TypeAlias = npt.NDArray[np.int64]  # (m + 1,): the runs of row i are runs[offsets[i] : offsets[i + 1]]
+_Bounds: TypeAlias = npt.NDArray[np.int64]  # (m, 2): the runs of row i are runs[bounds[i, 0] : bounds[i, 1]]
 
 @final
 class ArrowTexts:
@@ -17,7 +18,7 @@ class ArrowTexts:
 
 def parse_one(text: str, height: int, width: int) -> _Runs: ...
 def parse_rows(
-    column: tuple[object, ...] | ArrowTexts, first: int, height: int, width: int, missing_is_empty: bool
-) -> tuple[_Runs, _Offsets]: ...  # of a block of rows, beginning with row `first`
+    column: tuple[object, ...] | ArrowTexts, first: int, height: int, width: int, missing_is_empty: bool, threads: int
+) -> tuple[_Runs, _Bounds]: ...  # of a block of rows, beginning with row `first`
 def format_one(runs: _Runs) -> str: ...
-def format_rows(runs: _Runs, offsets: _Offsets) -> list[str]: ...
+def format_rows(runs: _Runs, offsets: _Offsets, threads: int) -> list[str]: ...

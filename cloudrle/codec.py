@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cloudrle import _check, _core, _text
-
-_INTERPOLATIONS = ("nearest", "linear", "area")
+from cloudrle.rle import RLE
 
 
 def encode(mask: npt.ArrayLike) -> str:
@@ -37,20 +36,19 @@ def encode(mask: npt.ArrayLike) -> str:
     >>> encode(np.array([[1, 0, 0], [1, 0, 1]]))
     '1 2 6 1'
     """
-    return _encode_one(mask, "mask")
+    return RLE.from_mask(mask).to_kaggle()
 
 
-def _encode_one(mask: npt.ArrayLike, name: str) -> str:
-    return _text.format_one(_core.encode_one(_check.mask_array(mask, name=name)))
-
-
-def encode_many(masks: npt.ArrayLike | Iterable[npt.ArrayLike]) -> list[str]:
+def encode_many(masks: npt.ArrayLike | Iterable[npt.ArrayLike], *, threads: int | None = None) -> list[str]:
     """Write many masks as Kaggle text.
 
     Parameters
     ----------
     masks : array of shape (N, height, width), or iterable of arrays of shape (height, width)
         As for `encode`. In an iterable, shapes and dtypes may differ.
+    threads : int, optional
+        How many threads to use at most on an array; None takes as many as there are cores. A large mask is parted
+        between them. The texts don't depend on it. An iterable is read one mask after another on this one.
 
     Returns
     -------
@@ -60,7 +58,7 @@ def encode_many(masks: npt.ArrayLike | Iterable[npt.ArrayLike]) -> list[str]:
     Raises
     ------
     TypeError, ValueError
-        As for `encode`, naming the mask.
+        As for `encode`, naming the mask; and for threads that are no positive int.
 
     Examples
     --------
@@ -68,14 +66,16 @@ def encode_many(masks: npt.ArrayLike | Iterable[npt.ArrayLike]) -> list[str]:
     >>> encode_many(np.eye(3, dtype=bool)[np.newaxis])
     ['1 1 5 1 9 1']
     """
+    count = _check.thread_count(threads)
     if not isinstance(masks, np.ndarray):
         if not isinstance(masks, Iterable):
             raise TypeError(f"masks must be an array or an iterable of arrays, got {type(masks).__name__}")
-        return [_encode_one(mask, f"masks[{i}]") for i, mask in enumerate(masks)]
+        arrays = (_check.mask_array(mask, name=f"masks[{i}]") for i, mask in enumerate(masks))
+        return [encode(array) for array in arrays]
     array = _check.mask_array(masks, ndim=3, name="masks")
     texts: list[str] = []
     while len(texts) < len(array):
-        texts += _text.format_rows(*_core.encode(array[len(texts) :]))
+        texts += _text.format_rows(*_core.encode_many(array[len(texts) :], count), count)
     return texts
 
 
@@ -122,17 +122,11 @@ def decode(
            [1, 0],
            [1, 0]], dtype=uint8)
     """
-    shape = _check.pair(shape)
-    target = target_size(shape, size, interpolation)
-    out = _check.out_array(out, target)
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {type(text).__name__}; for a column of texts use decode_many")
-    runs = _text.parse_one(text, *shape)
-    if target == shape:
-        _core.decode_one(runs, out)
-    else:
-        _core.decode_resized(runs, np.array([0, len(runs)]), *shape, interpolation, out[np.newaxis])
-    return out
+    _check.one_of(interpolation, _check.INTERPOLATIONS, "interpolation")
+    rle = RLE.from_kaggle(text, shape)
+    return (rle if size is None else rle.resize(size, interpolation)).to_mask(out)
 
 
 def decode_many(
@@ -143,6 +137,7 @@ def decode_many(
     interpolation: Literal["nearest", "linear", "area"] = "nearest",
     out: npt.NDArray[np.uint8] | None = None,
     missing: Literal["raise", "empty"] = "raise",
+    threads: int | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Read many masks from Kaggle text.
 
@@ -161,6 +156,9 @@ def decode_many(
         Writeable, any strides; the masks are written there. After an error, some may have been.
     missing : {"raise", "empty"}
         What to do with None, NaN, pandas.NA and Arrow's nulls: raise, or read them as empty masks.
+    threads : int, optional
+        How many threads to use at most; None takes as many as there are cores. A large mask is parted between them. The
+        masks don't depend on it.
 
     Returns
     -------
@@ -186,40 +184,17 @@ def decode_many(
     """
     column = _check.texts_column(texts)
     shape = _check.pair(shape)
-    target = target_size(shape, size, interpolation)
+    target = _check.target_size(shape, size, interpolation)
     out = _check.out_array(out, (len(column), *target))
+    count = _check.thread_count(threads)
     empty = _check.one_of(missing, ("raise", "empty"), "missing") == "empty"
     row = 0
     while row < len(column):
-        runs, offsets = _text.parse_rows(column, row, *shape, empty)
-        stop = row + len(offsets) - 1
-        _paint(runs, offsets, shape, out[row:stop], interpolation)
+        runs, bounds = _text.parse_rows(column, row, *shape, empty, count)
+        stop = row + len(bounds)
+        _core.decode_many(runs, bounds, *shape, interpolation, out[row:stop], count)
         row = stop
     return out
-
-
-def target_size(shape: tuple[int, int], size: Sequence[SupportsIndex] | None, interpolation: str) -> tuple[int, int]:
-    """Check how a mask is to be resized and return the shape of the result."""
-    _check.one_of(interpolation, _INTERPOLATIONS, "interpolation")
-    if size is None:
-        return shape
-    target = _check.pair(size, "size")
-    _check.resizable(shape, target)
-    return target
-
-
-def _paint(
-    runs: npt.NDArray[np.int64],
-    offsets: npt.NDArray[np.int64],
-    shape: tuple[int, int],
-    out: npt.NDArray[np.uint8],
-    interpolation: str,
-) -> None:
-    """Write masks of the given shape to `out` (N, height, width), resized where its masks have another shape."""
-    if out.shape[1:] == shape:
-        _core.decode(runs, offsets, out)
-    else:
-        _core.decode_resized(runs, offsets, *shape, interpolation, out)
 
 
 def resize(
@@ -256,7 +231,7 @@ def resize(
     array([[1, 0]], dtype=uint8)
     """
     array = _check.mask_array(mask)
-    out = np.empty(target_size(array.shape, size, interpolation), np.uint8)
+    out = np.empty(_check.target_size(array.shape, size, interpolation), np.uint8)
     _core.resize(array if array.dtype.itemsize == 1 else array != 0, interpolation, out)
     return out
 

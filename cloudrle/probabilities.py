@@ -67,4 +67,4 @@ def encode_probabilities(
     if size is not None:
         _check.resizable((height, width), target)
     masks = _core.encode_probabilities(maps, *target, thresholds, min_areas, _check.thread_count(threads))
-    return [[RLE._make(runs, target) for runs in mask] for mask in masks]
+    return [[_core.adopt_runs(RLE, runs, *target) for runs in mask] for mask in masks]

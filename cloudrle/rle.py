@@ -1,17 +1,16 @@
 """One mask as runs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NoReturn, Self, SupportsIndex, final
+from typing import Any, Literal, Self, SupportsIndex, final
 
 import numpy as np
 import numpy.typing as npt
 
 from cloudrle import _check, _core, _text
-from cloudrle.codec import target_size
 
 
 @final
-class RLE:
+class RLE(_core.RunList):
     """One mask as runs: immutable, hashable, picklable, equal by value.
 
     Make one with `from_mask`, `from_kaggle`, `from_coco`, `from_counts` or `from_runs`. Memory goes with the number of
@@ -29,28 +28,7 @@ class RLE:
     True
     """
 
-    __slots__ = ("_runs", "_shape")
-
-    _runs: npt.NDArray[np.int64]
-    _shape: tuple[int, int]
-
-    def __init__(self) -> None:
-        raise TypeError("RLE has no constructor; use RLE.from_mask, from_kaggle, from_coco, from_counts or from_runs")
-
-    @classmethod
-    def _make(cls, runs: npt.NDArray[np.int64], shape: tuple[int, int]) -> Self:
-        """Wrap runs that have been checked and that nobody else holds."""
-        self = object.__new__(cls)
-        runs.setflags(write=False)
-        object.__setattr__(self, "_runs", runs.view())  # a view of a read-only array can't be made writeable again
-        object.__setattr__(self, "_shape", shape)
-        return self
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"an RLE is immutable: cannot set {name!r}")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"an RLE is immutable: cannot delete {name!r}")
+    __slots__ = ()
 
     @classmethod
     def from_mask(cls, mask: npt.ArrayLike) -> Self:
@@ -73,8 +51,7 @@ class RLE:
         >>> RLE.from_mask([[0, 1], [0, 1]]).runs
         array([[2, 4]])
         """
-        array = _check.mask_array(mask)
-        return cls._make(_core.encode_one(array), array.shape)
+        return _core.encode(cls, mask)
 
     @classmethod
     def from_kaggle(cls, text: str, shape: Sequence[SupportsIndex]) -> Self:
@@ -100,10 +77,10 @@ class RLE:
         array([[0, 1],
                [0, 1]], dtype=uint8)
         """
-        shape = _check.pair(shape)
+        height, width = _check.pair(shape)
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, got {type(text).__name__}")
-        return cls._make(_text.parse_one(text, *shape), shape)
+        return _core.adopt_runs(cls, _text.parse_one(text, height, width), height, width)
 
     @classmethod
     def from_counts(cls, counts: npt.ArrayLike, shape: Sequence[SupportsIndex]) -> Self:
@@ -134,7 +111,7 @@ class RLE:
         if array.ndim != 1:
             raise ValueError(f"counts must be {wanted}, got an array of shape {array.shape}")
         shape = _check.pair(shape)
-        return cls._make(_core.from_counts(array, *shape), shape)
+        return _core.from_counts(cls, array, *shape)
 
     @classmethod
     def from_coco(cls, coco: Mapping[str, Any]) -> Self:
@@ -167,7 +144,7 @@ class RLE:
         if not isinstance(counts, str | bytes):
             return cls.from_counts(counts, shape)
         string = counts.encode("utf-8", "surrogatepass") if isinstance(counts, str) else counts
-        return cls._make(_core.from_coco(string, *shape), shape)
+        return _core.from_coco(cls, string, *shape)
 
     @classmethod
     def from_runs(cls, runs: npt.ArrayLike, shape: Sequence[SupportsIndex]) -> Self:
@@ -201,36 +178,22 @@ class RLE:
             raise ValueError(f"runs must be {wanted}, got an array of shape {array.shape}")
         shape = _check.pair(shape)
         _core.check_runs(array, *shape)
-        return cls._make(array, shape)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Shape of the mask: (height, width)."""
-        return self._shape
-
-    @property
-    def runs(self) -> npt.NDArray[np.int64]:
-        """Runs: read-only int64 array of shape (n, 2), half-open [start, end), counted from 0 down each column."""
-        return self._runs
+        return _core.adopt_runs(cls, array, *shape)
 
     @property
     def counts(self) -> npt.NDArray[np.int64]:
         """COCO's counts: int64 array, background first; a full mask is [0, n], an empty one [n]; no trailing 0."""
-        return _core.to_counts(self._runs, self._pixels)
+        return _core.to_counts(self)
 
     @property
     def area(self) -> int:
         """Number of foreground pixels."""
-        return _core.area(self._runs)
+        return _core.area(self)
 
     @property
     def bbox(self) -> tuple[int, int, int, int] | None:
         """Bounding box (y0, x0, y1, x1), half-open: ``mask[y0:y1, x0:x1]`` holds the foreground; None when empty."""
-        return _core.bounding_box(self._runs, self._shape[0]) if len(self._runs) else None
-
-    @property
-    def _pixels(self) -> int:
-        return self._shape[0] * self._shape[1]
+        return _core.bounding_box(self)
 
     def to_mask(self, out: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.uint8]:
         """Write the mask as an array.
@@ -256,9 +219,7 @@ class RLE:
         array([[0, 1],
                [1, 0]], dtype=uint8)
         """
-        out = _check.out_array(out, self._shape)
-        _core.decode_one(self._runs, out)
-        return out
+        return _core.decode(self, out)
 
     def to_kaggle(self) -> str:
         """Write Kaggle text; "" for an empty mask.
@@ -268,7 +229,7 @@ class RLE:
         >>> RLE.from_mask([[1, 0], [1, 0]]).to_kaggle()
         '1 2'
         """
-        return _text.format_one(self._runs)
+        return _text.format_one(self.runs)
 
     def to_coco(self, compressed: bool = True) -> dict[str, Any]:
         """Write a COCO segmentation.
@@ -290,8 +251,8 @@ class RLE:
         >>> RLE.from_mask([[1, 0], [1, 0]]).to_coco(compressed=False)
         {'size': [2, 2], 'counts': [0, 2, 2]}
         """
-        counts = _core.to_coco(self._runs, self._pixels) if compressed else self.counts.tolist()
-        return {"size": list(self._shape), "counts": counts}
+        counts = _core.to_coco(self) if compressed else self.counts.tolist()
+        return {"size": list(self.shape), "counts": counts}
 
     def resize(
         self, size: Sequence[SupportsIndex], interpolation: Literal["nearest", "linear", "area"] = "nearest"
@@ -315,8 +276,8 @@ class RLE:
         >>> RLE.from_mask([[1, 0], [1, 0]]).resize((1, 2)).to_kaggle()
         '1 1'
         """
-        target = target_size(self._shape, size, interpolation)
-        return self._make(_core.resize_runs(self._runs, *self._shape, *target, interpolation), target)
+        target = _check.target_size(self.shape, size, interpolation)
+        return self if target == self.shape else _core.resize_runs(RLE, self, *target, interpolation)
 
     def iou(self, other: "RLE") -> float:
         """Intersection over union with another mask of the same shape; 1.0 where both are empty.
@@ -354,21 +315,19 @@ class RLE:
         """Pixels in both masks, and the sum of the two areas."""
         if not isinstance(other, RLE):
             raise TypeError(f"other must be an RLE, got {type(other).__name__}")
-        if other._shape != self._shape:
-            (h1, w1), (h2, w2) = self._shape, other._shape
+        if other.shape != self.shape:
+            (h1, w1), (h2, w2) = self.shape, other.shape
             raise ValueError(f"masks must have the same shape, got {h1} x {w1} and {h2} x {w2}; resize one of them")
-        return _core.intersection(self._runs, other._runs), self.area + other.area
+        return _core.intersection(self, other), self.area + other.area
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, RLE):
-            return NotImplemented
-        return self._shape == other._shape and np.array_equal(self._runs, other._runs)
+        return _core.equal(self, other) if isinstance(other, RLE) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash((self._shape, self._runs.tobytes()))
+        return hash((self.shape, self.runs.tobytes()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RLE.from_runs, (self._runs, self._shape)
+        return RLE.from_runs, (self.runs, self.shape)
 
     def __repr__(self) -> str:
-        return f"RLE(shape={self._shape}, runs={len(self._runs)}, area={self.area})"
+        return f"RLE(shape={self.shape}, runs={len(self.runs)}, area={self.area})"

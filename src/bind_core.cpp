@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
-#include <memory>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,12 +15,14 @@
 #include "bind.hpp"
 #include "rle/algebra.hpp"
 #include "rle/coco.hpp"
+#include "rle/many.hpp"
 #include "rle/mask.hpp"
 #include "rle/resize.hpp"
 #include "rle/resize_runs.hpp"
 #include "rle/run.hpp"
 #include "rle/simd.hpp"
 #include "rle/words.hpp"
+#include "run_list.hpp"
 
 namespace py = pybind11;
 
@@ -30,13 +32,7 @@ void bind_probabilities(py::module_& m);
 
 namespace {
 
-using Numbers = py::array_t<std::int64_t, py::array::c_style>;
 using Pixels = py::array_t<std::uint8_t, 0>;  // any strides, and no cast
-
-struct RunSpan {
-    const Run* data;
-    std::int64_t count;
-};
 
 template <class Work>
 auto without_gil(const Work& work) {
@@ -84,19 +80,23 @@ std::uint64_t significant_bits(const py::dtype& dtype) {
     return ~(std::uint64_t{1} << (swapped ? 7 : bits - 1));
 }
 
+// Bool, or an integer or float of at most 8 bytes: NumPy numbers these types from 0 to 12, and float16 with 23.
+bool is_readable(const py::array& masks) {
+    const int type = masks.dtype().num();
+    return (0 <= type && type <= 12) || type == 23;
+}
+
 // The first mask (last two axes) of an array of any layout.
 MaskView first_mask(const py::array& masks) {
+    require(is_readable(masks), "mask must have an integer, bool or float dtype of at most 8 bytes");
     const py::dtype dtype = masks.dtype();
-    const auto size = static_cast<std::size_t>(dtype.itemsize());
-    require(std::string_view("biuf").find(dtype.kind()) != std::string_view::npos && size <= 8,
-            "mask must have an integer, bool or float dtype of at most 8 bytes");
     const py::ssize_t y = masks.ndim() - 2;
     const py::ssize_t x = masks.ndim() - 1;
     return {static_cast<const std::uint8_t*>(masks.data()),
             {masks.shape(y), masks.shape(x)},
             masks.strides(y),
             masks.strides(x),
-            size,
+            static_cast<std::size_t>(dtype.itemsize()),
             significant_bits(dtype)};
 }
 
@@ -107,58 +107,72 @@ PixelView first_pixels(Pixels& masks) {
     return {data, {masks.shape(y), masks.shape(x)}, masks.strides(y), masks.strides(x)};
 }
 
-std::pair<Numbers, Numbers> encode(const py::array& masks) {
-    constexpr std::int64_t enough = std::int64_t{1} << 18;  // boundaries in one block: 2 MiB
-    require(masks.ndim() == 3, "masks must be 3-D");
-    Boundaries boundaries;
-    std::vector<std::int64_t> offsets{0};
-    const std::int64_t masks_count = masks.shape(0);
-    if (masks_count > 0) {
-        MaskView mask = first_mask(masks);
-        const std::ptrdiff_t stride = masks.strides(0);
-        without_gil([&] {
-            for (std::int64_t i = 0; i < masks_count && boundaries.size() < enough; ++i, mask.data += stride) {
-                encode_mask(mask, boundaries);
-                offsets.push_back(boundaries.size() / 2);
-            }
-        });
-    }
-    return {adopt(boundaries), Numbers(static_cast<py::ssize_t>(offsets.size()), offsets.data())};
+// What is not plainly right goes through here, to be converted or refused in words.
+py::object checked(const char* name, const py::object& argument, const py::object& wanted) {
+    return py::module_::import("cloudrle._check").attr(name)(argument, wanted);
 }
 
-Numbers encode_one(const py::array& mask) {
-    require(mask.ndim() == 2, "mask must be 2-D");
+bool is_mask(const py::object& mask) {
+    if (!py::isinstance<py::array>(mask)) return false;
+    const auto array = py::reinterpret_borrow<py::array>(mask);
+    return array.ndim() == 2 && is_readable(array);
+}
+
+RunList encode(py::handle type, py::object mask) {
+    if (!is_mask(mask)) mask = checked("mask_array", mask, py::int_(2));
+    require(is_mask(mask), "mask must be a 2-D array of numbers");
+    const MaskView view = first_mask(py::reinterpret_borrow<py::array>(mask));
     Boundaries boundaries;
-    const MaskView view = first_mask(mask);
-    without_gil([&] { encode_mask(view, boundaries); });
-    return adopt(boundaries);
+    without_gil([&] { encode_mask(view, all_columns(view.shape), boundaries); });
+    return new_run_list(type, std::move(boundaries), view.shape);
+}
+
+// Runs and offsets of the first masks, as many as make up a block.
+std::pair<Numbers, Numbers> encode_many(const py::array& masks, std::int64_t threads) {
+    require(masks.ndim() == 3 && masks.shape(0) > 0, "masks must be 3-D and not empty");
+    require(threads > 0, "threads must be positive");
+    const Stack<MaskView> stack{first_mask(masks), masks.shape(0), masks.strides(0)};
+    Encoded encoded = without_gil([&] { return encode_masks(stack, threads); });
+    const Numbers offsets(static_cast<py::ssize_t>(encoded.offsets.size()), encoded.offsets.data());
+    return {adopt(encoded.boundaries), offsets};
+}
+
+bool fits(const py::object& out, Shape shape) {
+    if (!py::isinstance<Pixels>(out)) return false;
+    const auto pixels = py::reinterpret_borrow<Pixels>(out);
+    return pixels.ndim() == 2 && pixels.shape(0) == shape.height && pixels.shape(1) == shape.width &&
+           pixels.writeable();
+}
+
+Pixels decode(const RunList& rle, py::object out) {
+    const Shape shape = rle.shape();
+    if (out.is_none()) {
+        out = Pixels({shape.height, shape.width});
+    } else if (!fits(out, shape)) {
+        out = checked("out_array", out, rle.attr("shape"));
+        require(fits(out, shape), "out must be writeable uint8 of the mask's shape");
+    }
+    auto pixels = py::reinterpret_borrow<Pixels>(out);
+    const PixelView mask = first_pixels(pixels);
+    without_gil([&] { decode_mask(rle.runs(), rle.count(), mask, all_columns(shape)); });
+    return pixels;
 }
 
 // The runs of each of the masks that `out` has room for.
-std::vector<RunSpan> spans_of(const Numbers& runs, const Numbers& offsets, const Pixels& out) {
+std::vector<RunSpan> spans_of(const Numbers& runs, const Numbers& bounds, const Pixels& out) {
     const RunSpan all = span_of(runs);
     require(out.ndim() == 3, "out must be 3-D");
-    require(offsets.ndim() == 1 && offsets.shape(0) == out.shape(0) + 1, "offsets must have one entry more than out");
-    const std::int64_t* const at = offsets.data();
+    require(bounds.ndim() == 2 && bounds.shape(0) == out.shape(0) && bounds.shape(1) == 2,
+            "bounds must have a pair for each mask");
+    const std::int64_t* const at = bounds.data();
     std::vector<RunSpan> spans;
     for (std::int64_t i = 0; i < out.shape(0); ++i) {
-        require(at[i] >= 0 && at[i] <= at[i + 1] && at[i + 1] <= all.count, "offsets must rise within runs");
-        spans.push_back({all.data + at[i], at[i + 1] - at[i]});
+        const std::int64_t start = at[2 * i];
+        const std::int64_t end = at[2 * i + 1];
+        require(0 <= start && start <= end && end <= all.count, "bounds must lie within runs");
+        spans.push_back({all.data + start, end - start});
     }
     return spans;
-}
-
-void decode(const Numbers& runs, const Numbers& offsets, Pixels out) {
-    const std::vector<RunSpan> spans = spans_of(runs, offsets, out);
-    if (spans.empty()) return;
-    PixelView mask = first_pixels(out);
-    const std::ptrdiff_t stride = out.strides(0);
-    without_gil([&] {
-        for (const RunSpan span : spans) {
-            decode_mask(span.data, span.count, mask);
-            mask.data += stride;
-        }
-    });
 }
 
 Interpolation interpolation_named(std::string_view name) {
@@ -174,32 +188,22 @@ void require_resizable(Shape shape) {
             "sides must be above 0 and below 2**31");
 }
 
-void decode_resized(const Numbers& runs, const Numbers& offsets, std::int64_t height, std::int64_t width,
-                    const std::string& interpolation, Pixels out) {
-    const std::vector<RunSpan> spans = spans_of(runs, offsets, out);
+// Writes masks of the given shape, resized where `out` has another.
+void decode_many(const Numbers& runs, const Numbers& bounds, std::int64_t height, std::int64_t width,
+                 const std::string& interpolation, Pixels out, std::int64_t threads) {
+    const std::vector<RunSpan> spans = spans_of(runs, bounds, out);
+    require(threads > 0, "threads must be positive");
     if (spans.empty()) return;
-    PixelView mask = first_pixels(out);
-    const std::ptrdiff_t stride = out.strides(0);
+    const Stack<PixelView> stack{first_pixels(out), out.shape(0), out.strides(0)};
     const Shape from{height, width};
+    const Shape to = stack.first.shape;
+    if (from.height == to.height && from.width == to.width) {
+        return without_gil([&] { decode_masks(spans, stack, threads); });
+    }
     require_resizable(from);
-    require_resizable(mask.shape);
+    require_resizable(to);
     const Interpolation how = interpolation_named(interpolation);
-    without_gil([&] {
-        std::vector<std::int64_t> boundaries;
-        for (const RunSpan span : spans) {
-            resize_runs(span.data, span.count, from, mask.shape, how, boundaries);
-            const auto count = static_cast<std::int64_t>(boundaries.size() / 2);
-            decode_mask(reinterpret_cast<const Run*>(boundaries.data()), count, mask);
-            mask.data += stride;
-        }
-    });
-}
-
-void decode_one(const Numbers& runs, Pixels out) {
-    const RunSpan span = span_of(runs);
-    require(out.ndim() == 2, "out must be 2-D");
-    const PixelView mask = first_pixels(out);
-    without_gil([&] { decode_mask(span.data, span.count, mask); });
+    without_gil([&] { decode_resized(spans, from, how, stack, threads); });
 }
 
 void check_runs(const Numbers& runs, std::int64_t height, std::int64_t width) {
@@ -208,7 +212,13 @@ void check_runs(const Numbers& runs, std::int64_t height, std::int64_t width) {
     raise_if_failed(without_gil([&] { return validate(span.data, span.count, shape); }), shape);
 }
 
-Numbers from_counts(const Numbers& counts, std::int64_t height, std::int64_t width) {
+// Of an array that nobody else will change. Its dtype is compared here: what pybind11 does takes as long as all the
+// rest.
+RunList adopt_runs(py::handle type, const py::array& runs, std::int64_t height, std::int64_t width) {
+    return new_run_list(type, runs, Shape{height, width});
+}
+
+RunList from_counts(py::handle type, const Numbers& counts, std::int64_t height, std::int64_t width) {
     require(counts.ndim() == 1, "counts must be 1-D");
     const Shape shape{height, width};
     const std::int64_t length = counts.shape(0);
@@ -217,18 +227,18 @@ Numbers from_counts(const Numbers& counts, std::int64_t height, std::int64_t wid
     Run* const target = run_data(runs);
     const Result result = without_gil([&] { return parse_counts(data, length, shape, target); });
     raise_if_failed(result, shape);
-    return trim(std::move(runs), result.count);
+    return new_run_list(type, trim(std::move(runs), result.count), shape);
 }
 
-Numbers to_counts(const Numbers& runs, std::int64_t size) {
-    const RunSpan span = span_of(runs);
-    Numbers counts(counts_length(span.data, span.count, size));
+Numbers to_counts(const RunList& rle) {
+    const std::int64_t size = rle.shape().size();
+    Numbers counts(counts_length(rle.runs(), rle.count(), size));
     std::int64_t* const target = counts.mutable_data();
-    without_gil([&] { write_counts(span.data, span.count, size, target); });
+    without_gil([&] { write_counts(rle.runs(), rle.count(), size, target); });
     return counts;
 }
 
-Numbers from_coco(const py::bytes& text, std::int64_t height, std::int64_t width) {
+RunList from_coco(py::handle type, const py::bytes& text, std::int64_t height, std::int64_t width) {
     const auto view = static_cast<std::string_view>(text);
     const auto length = static_cast<std::int64_t>(view.size());
     const Shape shape{height, width};
@@ -236,35 +246,39 @@ Numbers from_coco(const py::bytes& text, std::int64_t height, std::int64_t width
     Run* const target = run_data(runs);
     const Result result = without_gil([&] { return parse_coco(view.data(), length, shape, target); });
     raise_if_failed(result, shape);
-    return trim(std::move(runs), result.count);
+    return new_run_list(type, trim(std::move(runs), result.count), shape);
 }
 
-py::str to_coco(const Numbers& runs, std::int64_t size) {
-    const RunSpan span = span_of(runs);
-    const std::int64_t length = without_gil([&] { return coco_length(span.data, span.count, size); });
+py::str to_coco(const RunList& rle) {
+    const std::int64_t size = rle.shape().size();
+    const std::int64_t length = without_gil([&] { return coco_length(rle.runs(), rle.count(), size); });
     auto text = py::reinterpret_steal<py::str>(PyUnicode_New(length, 127));
     if (!text) throw py::error_already_set();
     char* const target = reinterpret_cast<char*>(PyUnicode_1BYTE_DATA(text.ptr()));
-    without_gil([&] { write_coco(span.data, span.count, size, target); });
+    without_gil([&] { write_coco(rle.runs(), rle.count(), size, target); });
     return text;
 }
 
-std::int64_t area_of(const Numbers& runs) {
-    const RunSpan span = span_of(runs);
-    return without_gil([&] { return area(span.data, span.count); });
+std::int64_t area_of(const RunList& rle) {
+    return without_gil([&] { return area(rle.runs(), rle.count()); });
 }
 
-py::tuple bounding_box_of(const Numbers& runs, std::int64_t height) {
-    const RunSpan span = span_of(runs);
-    require(span.count > 0 && height > 0, "no runs, no box");
-    const Box box = without_gil([&] { return bounding_box(span.data, span.count, height); });
+// (top, left, bottom, right), or None where there is no pixel.
+py::object bounding_box_of(const RunList& rle) {
+    if (rle.count() == 0) return py::none();
+    const Box box = without_gil([&] { return bounding_box(rle.runs(), rle.count(), rle.shape().height); });
     return py::make_tuple(box.top, box.left, box.bottom, box.right);
 }
 
-std::int64_t intersection_of(const Numbers& a, const Numbers& b) {
-    const RunSpan first = span_of(a);
-    const RunSpan second = span_of(b);
-    return without_gil([&] { return intersection(first.data, first.count, second.data, second.count); });
+std::int64_t intersection_of(const RunList& a, const RunList& b) {
+    return without_gil([&] { return intersection(a.runs(), a.count(), b.runs(), b.count()); });
+}
+
+bool are_equal(const RunList& a, const RunList& b) {
+    const bool alike =
+        a.shape().height == b.shape().height && a.shape().width == b.shape().width && a.count() == b.count();
+    const auto bytes = static_cast<std::size_t>(a.count()) * sizeof(Run);
+    return alike && (bytes == 0 || std::memcmp(a.runs(), b.runs(), bytes) == 0);
 }
 
 void resize(const py::array& mask, const std::string& interpolation, Pixels out) {
@@ -277,17 +291,15 @@ void resize(const py::array& mask, const std::string& interpolation, Pixels out)
     without_gil([&] { resize_mask(from, to, how); });
 }
 
-Numbers resize_rle(const Numbers& runs, std::int64_t height, std::int64_t width, std::int64_t new_height,
-                   std::int64_t new_width, const std::string& interpolation) {
-    const RunSpan span = span_of(runs);
-    const Shape from{height, width};
-    const Shape to{new_height, new_width};
-    require_resizable(from);
+RunList resize_rle(py::handle type, const RunList& rle, std::int64_t height, std::int64_t width,
+                   const std::string& interpolation) {
+    const Shape to{height, width};
+    require_resizable(rle.shape());
     require_resizable(to);
     const Interpolation how = interpolation_named(interpolation);
     std::vector<std::int64_t> boundaries;
-    without_gil([&] { resize_runs(span.data, span.count, from, to, how, boundaries); });
-    return copy_runs(boundaries);
+    without_gil([&] { resize_runs(rle.runs(), rle.count(), rle.shape(), to, how, boundaries); });
+    return new_run_list(type, copy_runs(boundaries), to);
 }
 
 // CLOUDRLE_SIMD takes the level down, for tests and comparisons; it never takes it past what the CPU has.
@@ -302,30 +314,29 @@ void choose_level() {
 }
 
 void bind_codec(py::module_& m) {
-    m.def("encode", &encode, py::arg("masks").noconvert());
-    m.def("encode_one", &encode_one, py::arg("mask").noconvert());
-    m.def("decode", &decode, py::arg("runs").noconvert(), py::arg("offsets").noconvert(), py::arg("out").noconvert());
-    m.def("decode_one", &decode_one, py::arg("runs").noconvert(), py::arg("out").noconvert());
+    m.def("encode", &encode, py::arg("cls"), py::arg("mask"));
+    m.def("encode_many", &encode_many, py::arg("masks").noconvert(), py::arg("threads"));
+    m.def("decode", &decode, py::arg("rle"), py::arg("out"));
+    m.def("decode_many", &decode_many, py::arg("runs").noconvert(), py::arg("bounds").noconvert(), py::arg("height"),
+          py::arg("width"), py::arg("interpolation"), py::arg("out").noconvert(), py::arg("threads"));
+    m.def("resize", &resize, py::arg("mask").noconvert(), py::arg("interpolation"), py::arg("out").noconvert());
     m.def("simd_level", [] { return name_of(level()); });
 }
 
 void bind_runs(py::module_& m) {
     m.def("check_runs", &check_runs, py::arg("runs").noconvert(), py::arg("height"), py::arg("width"));
-    m.def("from_counts", &from_counts, py::arg("counts").noconvert(), py::arg("height"), py::arg("width"));
-    m.def("to_counts", &to_counts, py::arg("runs").noconvert(), py::arg("size"));
-    m.def("from_coco", &from_coco, py::arg("text").noconvert(), py::arg("height"), py::arg("width"));
-    m.def("to_coco", &to_coco, py::arg("runs").noconvert(), py::arg("size"));
-    m.def("area", &area_of, py::arg("runs").noconvert());
-    m.def("bounding_box", &bounding_box_of, py::arg("runs").noconvert(), py::arg("height"));
-    m.def("intersection", &intersection_of, py::arg("a").noconvert(), py::arg("b").noconvert());
-}
-
-void bind_resize(py::module_& m) {
-    m.def("resize", &resize, py::arg("mask").noconvert(), py::arg("interpolation"), py::arg("out").noconvert());
-    m.def("resize_runs", &resize_rle, py::arg("runs").noconvert(), py::arg("height"), py::arg("width"),
-          py::arg("new_height"), py::arg("new_width"), py::arg("interpolation"));
-    m.def("decode_resized", &decode_resized, py::arg("runs").noconvert(), py::arg("offsets").noconvert(),
-          py::arg("height"), py::arg("width"), py::arg("interpolation"), py::arg("out").noconvert());
+    m.def("adopt_runs", &adopt_runs, py::arg("cls"), py::arg("runs").noconvert(), py::arg("height"), py::arg("width"));
+    m.def("from_counts", &from_counts, py::arg("cls"), py::arg("counts").noconvert(), py::arg("height"),
+          py::arg("width"));
+    m.def("to_counts", &to_counts, py::arg("rle"));
+    m.def("from_coco", &from_coco, py::arg("cls"), py::arg("text").noconvert(), py::arg("height"), py::arg("width"));
+    m.def("to_coco", &to_coco, py::arg("rle"));
+    m.def("area", &area_of, py::arg("rle"));
+    m.def("bounding_box", &bounding_box_of, py::arg("rle"));
+    m.def("intersection", &intersection_of, py::arg("a"), py::arg("b"));
+    m.def("equal", &are_equal, py::arg("a"), py::arg("b"));
+    m.def("resize_runs", &resize_rle, py::arg("cls"), py::arg("rle"), py::arg("height"), py::arg("width"),
+          py::arg("interpolation"));
 }
 
 }  // namespace
@@ -334,8 +345,8 @@ void bind_resize(py::module_& m) {
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     cloudrle::choose_level();
     m.doc() = "Masks and run lists: the kernels behind cloudrle.";
+    cloudrle::bind_run_list(m);
     cloudrle::bind_codec(m);
     cloudrle::bind_runs(m);
-    cloudrle::bind_resize(m);
     cloudrle::bind_probabilities(m);
 }

@@ -40,7 +40,8 @@ py::list encode_maps(const py::array& maps, std::int64_t height, std::int64_t wi
     const std::int64_t classes = maps.shape(3);
     require(thresholds.ndim() == 1 && thresholds.shape(0) == classes, "thresholds must have one entry for each class");
     require(min_areas.ndim() == 1 && min_areas.shape(0) == classes, "min_areas must have one entry for each class");
-    require(height >= 0 && width >= 0 && threads >= 0, "height, width and threads must not be negative");
+    require(height >= 0 && width >= 0 && threads > 0,
+            "height and width must not be negative, and threads must be positive");
     const ProbabilityView first = first_map(maps);
     const Shape to{height, width};
     require(first.shape.size() > 0 || to.size() == 0, "maps without pixels have no other size");

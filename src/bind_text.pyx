@@ -25,6 +25,7 @@ cdef extern from "Python.h":
     int PyUnicode_Resize(PyObject** text, Py_ssize_t size) except -1
     void* PyUnicode_DATA(PyObject* text)
     void Py_DECREF(PyObject* text)
+    void Py_XDECREF(PyObject* text)
 
 
 cdef extern from "rle/run.hpp" namespace "cloudrle" nogil:
@@ -53,10 +54,24 @@ cdef extern from "rle/words.hpp" namespace "cloudrle" nogil:
 
 
 cdef extern from "rle/text.hpp" namespace "cloudrle" nogil:
+    cdef struct Chars:
+        const char* data
+        int64_t size
+
+    cdef struct Line:
+        const Run* runs
+        int64_t count
+        char* text
+        int64_t length
+
     int64_t runs_room(int64_t length) noexcept
     Result parse_text(const char* text, int64_t length, Shape shape, Run* runs) noexcept
+    Result parse_texts(
+        const vector[Chars]& texts, Shape shape, Run* runs, int64_t* bounds, int64_t threads, int64_t& row
+    ) except +
     int64_t text_room(const Run* runs, int64_t count) noexcept
     int64_t write_text(const Run* runs, int64_t count, char* text) noexcept
+    void write_texts(vector[Line]& lines, int64_t threads) except +
 
 
 cdef extern from "rle/arrow_abi.h" nogil:
@@ -75,10 +90,6 @@ cdef extern from "rle/arrow_abi.h" nogil:
 
 
 cdef extern from "rle/arrow.hpp" namespace "cloudrle" nogil:
-    cdef struct Chars:
-        const char* data
-        int64_t size
-
     cdef cppclass ArrowColumn:
         bint set_type(const ArrowSchema& schema)
         void append(ArrowArray& array) except +
@@ -86,10 +97,11 @@ cdef extern from "rle/arrow.hpp" namespace "cloudrle" nogil:
         Chars row(int64_t row) noexcept
 
 
-# A block of rows ends after so many characters or rows, whichever comes first.
+# A block of rows ends after so many rows, or so many characters for each thread, whichever comes first.
 cdef enum:
-    BLOCK_CHARS = 1 << 20
     BLOCK_ROWS = 1 << 12
+    BLOCK_CHARS = 1 << 20
+    BLOCK_THREADS = 8  # more don't make it larger
 
 
 @cython.final
@@ -214,30 +226,28 @@ def parse_one(text, int64_t height, int64_t width):
     return trim(runs, result.count)
 
 
-cdef object parse_block(const vector[Chars]& texts, int64_t room, Py_ssize_t first_row, Shape shape):
-    cdef size_t i
-    cdef int64_t total = 0
+cdef object parse_block(const vector[Chars]& texts, int64_t room, Py_ssize_t first_row, Shape shape, int64_t threads):
     cdef Result result
+    cdef int64_t row = 0
     runs = new_runs(room)
     cdef Run* target = <Run*> cnp.PyArray_DATA(runs)
-    offsets = np.zeros(texts.size() + 1, dtype=np.int64)
-    cdef int64_t[::1] offsets_view = offsets
+    bounds = np.empty((texts.size(), 2), dtype=np.int64)
+    cdef int64_t* bounds_data = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> bounds)
     with nogil:
-        for i in range(texts.size()):
-            result = parse_text(texts[i].data, texts[i].size, shape, target + total)
-            if result.error != Error.none:
-                break
-            total += result.count
-            offsets_view[i + 1] = total
+        result = parse_texts(texts, shape, target, bounds_data, threads, row)
     if result.error != Error.none:
         # The same fault as a str would have: positions are characters and not bytes.
-        borrow(PyUnicode_DecodeUTF8(texts[i].data, texts[i].size, "surrogateescape"), first_row + i, shape)
-        raise failure(result, first_row + i, shape)
-    return trim(runs, total), offsets
+        borrow(PyUnicode_DecodeUTF8(texts[row].data, texts[row].size, "surrogateescape"), first_row + row, shape)
+        raise failure(result, first_row + row, shape)
+    return runs, bounds
 
 
-def parse_rows(column not None, Py_ssize_t first, int64_t height, int64_t width, bint missing_is_empty):
-    """Runs and offsets of a block of rows: as many from `first` on as make up a block, and at least one."""
+def parse_rows(
+    column not None, Py_ssize_t first, int64_t height, int64_t width, bint missing_is_empty, int64_t threads
+):
+    """Runs of a block of rows, and where those of each begin and end: as many rows from `first` on as make up a block, and
+    at least one.
+    """
     cdef Shape shape
     shape.height, shape.width = height, width
     cdef ArrowTexts arrow = column if isinstance(column, ArrowTexts) else None
@@ -248,8 +258,9 @@ def parse_rows(column not None, Py_ssize_t first, int64_t height, int64_t width,
     cdef Py_ssize_t rows = len(column)
     cdef int64_t total = 0
     cdef int64_t room = 0
+    cdef int64_t chars_wanted = BLOCK_CHARS * min(threads, BLOCK_THREADS)
     text = None
-    while row < rows and row - first < BLOCK_ROWS and total < BLOCK_CHARS:
+    while row < rows and row - first < BLOCK_ROWS and total < chars_wanted:
         # A block ends before a row that is refused, so that faults in the rows before it come first.
         if arrow is not None:
             chars = arrow.column.row(row)
@@ -273,7 +284,7 @@ def parse_rows(column not None, Py_ssize_t first, int64_t height, int64_t width,
         total += chars.size
         room += runs_room(chars.size)
         row += 1
-    return parse_block(block, room, first, shape)
+    return parse_block(block, room, first, shape, threads)
 
 
 cdef str text_of(const Run* runs, int64_t count):
@@ -296,15 +307,30 @@ def format_one(cnp.ndarray runs not None):
     return text_of(data_of(runs), cnp.PyArray_DIM(runs, 0))
 
 
-def format_rows(cnp.ndarray runs not None, const int64_t[::1] offsets not None):
+def format_rows(cnp.ndarray runs not None, const int64_t[::1] offsets not None, int64_t threads):
     """Text of each row of runs."""
     cdef const Run* data = data_of(runs)
+    cdef vector[PyObject*] unfinished  # nobody else may see a string before it is written
+    cdef vector[Line] lines
+    cdef Line line
+    cdef PyObject* text
     cdef Py_ssize_t row
-    cdef int64_t start, count
     texts = []
-    for row in range(offsets.shape[0] - 1):
-        start, count = offsets[row], offsets[row + 1] - offsets[row]
-        if start < 0 or count < 0 or start + count > cnp.PyArray_DIM(runs, 0):
-            raise ValueError("offsets must rise within runs")
-        texts.append(text_of(data + start, count))
+    try:
+        for row in range(offsets.shape[0] - 1):
+            line.count = offsets[row + 1] - offsets[row]
+            if offsets[row] < 0 or line.count < 0 or offsets[row + 1] > cnp.PyArray_DIM(runs, 0):
+                raise ValueError("offsets must rise within runs")
+            line.runs = data + offsets[row]
+            unfinished.push_back(PyUnicode_New(text_room(line.runs, line.count), 127))
+            line.text = <char*> PyUnicode_DATA(unfinished.back())
+            lines.push_back(line)
+        with nogil:
+            write_texts(lines, threads)
+        for row in range(<Py_ssize_t> lines.size()):
+            PyUnicode_Resize(&unfinished[row], lines[row].length)
+            texts.append(<str> unfinished[row])
+    finally:
+        for text in unfinished:
+            Py_XDECREF(text)
     return texts

@@ -6,14 +6,9 @@
 #include <vector>
 
 #include "rle/arrow_abi.h"
+#include "rle/text.hpp"
 
 namespace cloudrle {
-
-// Characters that somebody else owns.
-struct Chars {
-    const char* data;
-    std::int64_t size;  // negative: missing
-};
 
 // Owns the arrays that make up a column.
 class ArrowColumn {

@@ -15,8 +15,19 @@ class Boundaries {
     Boundaries() = default;
     Boundaries(const Boundaries&) = delete;
     Boundaries& operator=(const Boundaries&) = delete;
+    Boundaries(Boundaries&& other) noexcept
+        : data_(std::exchange(other.data_, nullptr)),
+          size_(std::exchange(other.size_, 0)),
+          capacity_(std::exchange(other.capacity_, 0)) {}
+    Boundaries& operator=(Boundaries&& other) noexcept {
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+        std::swap(capacity_, other.capacity_);
+        return *this;
+    }
     ~Boundaries() { std::free(data_); }
 
+    const std::int64_t* data() const noexcept { return data_; }
     std::int64_t size() const noexcept { return size_; }
 
     // Makes room for `count` more and returns where they go; add() then says how many came.
@@ -28,7 +39,8 @@ class Boundaries {
 
     // Hands the memory over, to be freed with std::free.
     std::int64_t* release() {
-        if (size_ < capacity_ || data_ == nullptr) reallocate(size_);  // never null, even for no boundaries
+        constexpr std::int64_t crumbs = 64;                                     // not worth the call
+        if (capacity_ - size_ > crumbs || data_ == nullptr) reallocate(size_);  // never null, even for no boundaries
         return std::exchange(data_, nullptr);
     }
 

@@ -67,15 +67,31 @@ std::int64_t find_strip_changes(const MaskView& mask, const std::uint8_t* strip,
     return found;
 }
 
+// The pixel before a column: the bottom of the one to its left.
+std::uint64_t pixel_before(const MaskView& mask, std::int64_t column, const MaskKernels& kernels) noexcept {
+    if (column == 0) return 0;
+    const Flags flags(mask, mask.column_stride, kernels);
+    std::uint8_t pixel;
+    flags.write(mask.data + (mask.shape.height - 1) * mask.row_stride + (column - 1) * mask.column_stride, 1, &pixel);
+    return pixel;
+}
+
+// A run that reaches the last pixel ends behind it.
+void close_run(const MaskView& mask, Columns columns, std::uint64_t inside, Boundaries& boundaries) {
+    if (inside == 0 || columns.last < mask.shape.width) return;
+    *boundaries.room(1) = mask.shape.size();
+    boundaries.add(1);
+}
+
 // Rows lie side by side in memory: read strips of 64 columns row by row.
-void encode_strips(const MaskView& mask, Boundaries& boundaries) {
-    const auto [height, width] = mask.shape;
+void encode_strips(const MaskView& mask, Columns range, Boundaries& boundaries) {
+    const std::int64_t height = mask.shape.height;
     const MaskKernels& kernels = mask_kernels();
     std::vector<Change> changes(as_size(height + 1));
     std::vector<std::uint64_t> plane;
-    std::uint64_t carry = 0;  // the last pixel of the column before the strip
-    for (std::int64_t left = 0; left < width; left += kColumns) {
-        const int columns = static_cast<int>(std::min<std::int64_t>(kColumns, width - left));
+    std::uint64_t carry = pixel_before(mask, range.first, kernels);  // the last pixel of the column before the strip
+    for (std::int64_t left = range.first; left < range.last; left += kColumns) {
+        const int columns = static_cast<int>(std::min<std::int64_t>(kColumns, range.last - left));
         const std::uint8_t* const strip = mask.data + left * mask.column_stride;
         // The pixel before the top of a column is the bottom of the column to its left, so a run that goes on
         // across the seam makes no boundary there.
@@ -97,20 +113,17 @@ void encode_strips(const MaskView& mask, Boundaries& boundaries) {
         }
         boundaries.add(total);
     }
-    if (carry != 0) {
-        *boundaries.room(1) = mask.shape.size();
-        boundaries.add(1);
-    }
+    close_run(mask, range, carry, boundaries);
 }
 
 // Columns lie side by side in memory: read them in the order of the runs.
-void encode_columns(const MaskView& mask, Boundaries& boundaries) {
-    const auto [height, width] = mask.shape;
+void encode_columns(const MaskView& mask, Columns range, Boundaries& boundaries) {
+    const std::int64_t height = mask.shape.height;
     const MaskKernels& kernels = mask_kernels();
     const Flags flags(mask, mask.row_stride, kernels);
     std::uint8_t line[kLinePixels];
-    std::uint64_t before = 0;
-    for (std::int64_t x = 0; x < width; ++x) {
+    std::uint64_t before = pixel_before(mask, range.first, kernels);
+    for (std::int64_t x = range.first; x < range.last; ++x) {
         const std::uint8_t* const column = mask.data + x * mask.column_stride;
         for (std::int64_t y = 0; y < height; y += kLinePixels) {
             const int count = static_cast<int>(std::min<std::int64_t>(kLinePixels, height - y));
@@ -123,19 +136,19 @@ void encode_columns(const MaskView& mask, Boundaries& boundaries) {
             boundaries.add(kernels.find_boundaries(pixels, count, x * height + y, &before, target));
         }
     }
-    if (before != 0) {
-        *boundaries.room(1) = mask.shape.size();
-        boundaries.add(1);
-    }
+    close_run(mask, range, before, boundaries);
 }
 
 // Fortran order without gaps: memory is in the order of the runs.
-void decode_columns(const Run* runs, std::int64_t count, const PixelView& mask) noexcept {
-    const std::int64_t size = mask.shape.size();
-    std::memset(mask.data, 0, as_size(size));
-    for (std::int64_t i = 0; i < count; ++i) {
-        const std::int64_t start = std::clamp<std::int64_t>(runs[i].start, 0, size);
-        const std::int64_t end = std::clamp<std::int64_t>(runs[i].end, start, size);
+void decode_columns(const Run* runs, std::int64_t count, const PixelView& mask, Columns range) noexcept {
+    const std::int64_t first = range.first * mask.shape.height;
+    const std::int64_t last = range.last * mask.shape.height;
+    std::memset(mask.data + first, 0, as_size(last - first));
+    const Run* run =
+        std::partition_point(runs, runs + count, [first](const Run& before) { return before.end <= first; });
+    for (; run != runs + count && run->start < last; ++run) {
+        const std::int64_t start = std::clamp(run->start, first, last);
+        const std::int64_t end = std::clamp(run->end, start, last);
         std::memset(mask.data + start, 1, as_size(end - start));
     }
 }
@@ -152,15 +165,35 @@ void scatter_rows(const std::vector<std::uint64_t>& changes, int columns, std::u
     }
 }
 
-void decode_strips(const Run* runs, std::int64_t count, const PixelView& mask) {
-    const auto [height, width] = mask.shape;
+// Fills the columns where not a single boundary lies within them.
+bool decode_plain(const Run* runs, std::int64_t count, const PixelView& mask, Columns range) noexcept {
+    if (mask.column_stride != 1) return false;
+    const std::int64_t height = mask.shape.height;
+    const auto* const boundaries = reinterpret_cast<const std::int64_t*>(runs);
+    const std::int64_t* const last = boundaries + 2 * count;
+    const std::int64_t* const within = std::upper_bound(boundaries, last, range.first * height);
+    if (within != last && *within < range.last * height) return false;
+    const int value = static_cast<int>((within - boundaries) & 1);
+    const std::int64_t columns = range.last - range.first;
+    std::uint8_t* const first = mask.data + range.first;
+    if (mask.row_stride == columns) {
+        std::memset(first, value, as_size(height * columns));
+    } else {
+        for (std::int64_t y = 0; y < height; ++y) std::memset(first + y * mask.row_stride, value, as_size(columns));
+    }
+    return true;
+}
+
+void decode_strips(const Run* runs, std::int64_t count, const PixelView& mask, Columns range) {
+    const std::int64_t height = mask.shape.height;
     const MaskKernels& kernels = mask_kernels();
     std::vector<std::uint64_t> changes(as_size(height));
-    const auto* boundary = reinterpret_cast<const std::int64_t*>(runs);
-    const std::int64_t* const last = boundary + 2 * count;
-    std::uint64_t inside = 0;  // the value of the pixel before the column
-    for (std::int64_t left = 0; left < width; left += kColumns) {
-        const int columns = static_cast<int>(std::min<std::int64_t>(kColumns, width - left));
+    const auto* const boundaries = reinterpret_cast<const std::int64_t*>(runs);
+    const std::int64_t* const last = boundaries + 2 * count;
+    const std::int64_t* boundary = std::lower_bound(boundaries, last, range.first * height);
+    std::uint64_t inside = (boundary - boundaries) & 1;  // the value of the pixel before the column
+    for (std::int64_t left = range.first; left < range.last; left += kColumns) {
+        const int columns = static_cast<int>(std::min<std::int64_t>(kColumns, range.last - left));
         std::fill(changes.begin(), changes.end(), 0);
         std::uint64_t above = 0;
         for (int x = 0; x < columns; ++x) {
@@ -184,17 +217,18 @@ void decode_strips(const Run* runs, std::int64_t count, const PixelView& mask) {
 
 }  // namespace
 
-void encode_mask(const MaskView& mask, Boundaries& boundaries) {
-    if (mask.shape.size() == 0) return;
+void encode_mask(const MaskView& mask, Columns columns, Boundaries& boundaries) {
+    if (mask.shape.height == 0 || columns.first == columns.last) return;
     const bool columns_in_memory = std::abs(mask.row_stride) < std::abs(mask.column_stride);
-    return columns_in_memory ? encode_columns(mask, boundaries) : encode_strips(mask, boundaries);
+    return columns_in_memory ? encode_columns(mask, columns, boundaries) : encode_strips(mask, columns, boundaries);
 }
 
-void decode_mask(const Run* runs, std::int64_t count, const PixelView& mask) {
-    if (mask.shape.size() == 0) return;
+void decode_mask(const Run* runs, std::int64_t count, const PixelView& mask, Columns columns) {
+    if (mask.shape.height == 0 || columns.first == columns.last) return;
     const bool runs_in_memory =
         mask.row_stride == 1 && (mask.column_stride == mask.shape.height || mask.shape.width == 1);
-    return runs_in_memory ? decode_columns(runs, count, mask) : decode_strips(runs, count, mask);
+    if (runs_in_memory) return decode_columns(runs, count, mask, columns);
+    if (!decode_plain(runs, count, mask, columns)) decode_strips(runs, count, mask, columns);
 }
 
 }  // namespace cloudrle

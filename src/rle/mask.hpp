@@ -28,11 +28,19 @@ struct PixelView {
     std::ptrdiff_t column_stride;
 };
 
-// Appends the boundaries of the mask's runs: start, end, start, end, ...
-// Scratch space: 24 bytes per row.
-void encode_mask(const MaskView& mask, Boundaries& boundaries);
+// Columns first .. last - 1 of a mask. Those that part a mask leave the same boundaries, or pixels, as the whole.
+struct Columns {
+    std::int64_t first;
+    std::int64_t last;
+};
 
-// Writes every pixel of the mask. Scratch space: 8 bytes per row.
-void decode_mask(const Run* runs, std::int64_t count, const PixelView& mask);
+constexpr Columns all_columns(Shape shape) noexcept { return {0, shape.width}; }
+
+// Appends the boundaries that lie in these columns; of a whole mask they are its runs: start, end, start, end, ...
+// Scratch space: 24 bytes per row.
+void encode_mask(const MaskView& mask, Columns columns, Boundaries& boundaries);
+
+// Writes every pixel of these columns. Scratch space: 8 bytes per row.
+void decode_mask(const Run* runs, std::int64_t count, const PixelView& mask, Columns columns);
 
 }  // namespace cloudrle

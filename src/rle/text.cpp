@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "rle/swar.hpp"
+#include "rle/threads.hpp"
 
 namespace cloudrle {
 namespace {
@@ -206,6 +207,36 @@ std::int64_t write_text(const Run* runs, std::int64_t count, char* text) noexcep
         at = swar::write_number(at, runs[i].end - runs[i].start);
     }
     return count == 0 ? 0 : at - text - 1;  // no space after the last number
+}
+
+Result parse_texts(const std::vector<Chars>& texts, Shape shape, Run* runs, std::int64_t* bounds, std::int64_t threads,
+                   std::int64_t& row) {
+    const auto count = static_cast<std::int64_t>(texts.size());
+    std::int64_t room = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+        bounds[2 * i] = room;
+        room += runs_room(texts[static_cast<std::size_t>(i)].size);
+    }
+    std::vector<Result> results(texts.size());
+    for_each_index(count, room, threads, [&](std::int64_t i) {
+        const auto [data, size] = texts[static_cast<std::size_t>(i)];
+        Result& result = results[static_cast<std::size_t>(i)];
+        result = parse_text(data, size, shape, runs + bounds[2 * i]);
+        bounds[2 * i + 1] = bounds[2 * i] + result.count;
+    });
+    const auto fault =
+        std::find_if(results.begin(), results.end(), [](const Result& result) { return result.error != Error::none; });
+    row = fault - results.begin();
+    return fault == results.end() ? Result{} : *fault;
+}
+
+void write_texts(std::vector<Line>& lines, std::int64_t threads) {
+    std::int64_t work = 0;
+    for (const Line& line : lines) work += line.count;
+    for_each_index(static_cast<std::int64_t>(lines.size()), work, threads, [&](std::int64_t i) {
+        Line& line = lines[static_cast<std::size_t>(i)];
+        line.length = write_text(line.runs, line.count, line.text);
+    });
 }
 
 }  // namespace cloudrle

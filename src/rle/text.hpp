@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "rle/run.hpp"
 
@@ -18,5 +19,26 @@ std::int64_t text_room(const Run* runs, std::int64_t count) noexcept;
 
 // The length of the text.
 std::int64_t write_text(const Run* runs, std::int64_t count, char* text) noexcept;
+
+// Characters that somebody else owns.
+struct Chars {
+    const char* data;
+    std::int64_t size;  // negative: missing
+};
+
+// Parses many texts on several threads, each into the room that runs_room gives it, one room behind the other. `bounds`
+// becomes where the runs of each begin and end. The result is that of the first text with a fault, whose index is put
+// into `row`.
+Result parse_texts(const std::vector<Chars>& texts, Shape shape, Run* runs, std::int64_t* bounds, std::int64_t threads,
+                   std::int64_t& row);
+
+// Runs to be written, where their text goes, and afterwards its length.
+struct Line {
+    const Run* runs;
+    std::int64_t count;
+    char* text;
+    std::int64_t length;
+};
+void write_texts(std::vector<Line>& lines, std::int64_t threads);
 
 }  // namespace cloudrle

@@ -13,11 +13,10 @@
 
 namespace cloudrle {
 
-// Calls work(i) for every i below `count`, on at most `threads` threads, this one among them (0: as many as there are
-// cores). No thread outlives the call; the first exception stops the others and is thrown here.
+// Calls work(i) for every i below `count`, on at most `threads` threads, this one among them. No thread outlives the
+// call; the first exception stops the others and is thrown here.
 template <class Work>
 void for_each_index(std::int64_t count, std::int64_t threads, const Work& work) {
-    if (threads == 0) threads = std::thread::hardware_concurrency();
     const std::int64_t wanted = std::min(threads, count) - 1;  // besides this one
     std::atomic<std::int64_t> next{0};
     std::mutex mutex;
@@ -41,6 +40,18 @@ void for_each_index(std::int64_t count, std::int64_t threads, const Work& work) 
     take();
     for (std::thread& helper : helpers) helper.join();
     if (failure) std::rethrow_exception(failure);
+}
+
+// The same for items that are `runs` runs long together: taken in groups where they are short, and on this thread alone
+// where they are not worth another.
+template <class Work>
+void for_each_index(std::int64_t count, std::int64_t runs, std::int64_t threads, const Work& work) {
+    constexpr std::int64_t group_runs = 1 << 10;  // some 5 microseconds
+    const std::int64_t groups = std::clamp<std::int64_t>(runs / group_runs, 1, std::max<std::int64_t>(count, 1));
+    for_each_index(groups, threads, [&](std::int64_t group) {
+        const std::int64_t last = (group + 1) * count / groups;
+        for (std::int64_t i = group * count / groups; i < last; ++i) work(i);
+    });
 }
 
 }  // namespace cloudrle
