@@ -19,9 +19,8 @@ CORE = (
     "probabilities",
     "resize",
     "resize_runs",
-    "simd",
 )
-TEXT = ("arrow", "text")
+TEXT = ("arrow", "text", "text_kernels")
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion"]
 
 core = Pybind11Extension(

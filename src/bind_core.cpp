@@ -305,12 +305,8 @@ RunList resize_rle(py::handle type, const RunList& rle, std::int64_t height, std
 // CLOUDRLE_SIMD takes the level down, for tests and comparisons; it never takes it past what the CPU has.
 void choose_level() {
     const char* const wanted = std::getenv("CLOUDRLE_SIMD");
-    if (wanted == nullptr || *wanted == '\0') return;
-    Level level;
-    if (!level_named(wanted, level)) {
-        throw py::import_error("CLOUDRLE_SIMD must be scalar, avx2 or avx512, got " + std::string(wanted));
-    }
-    set_level(std::min(level, best_level()));
+    if (wanted == nullptr || *wanted == '\0' || lower_level(wanted)) return;
+    throw py::import_error("CLOUDRLE_SIMD must be scalar, avx2 or avx512, got " + std::string(wanted));
 }
 
 void bind_codec(py::module_& m) {
@@ -320,7 +316,7 @@ void bind_codec(py::module_& m) {
     m.def("decode_many", &decode_many, py::arg("runs").noconvert(), py::arg("bounds").noconvert(), py::arg("height"),
           py::arg("width"), py::arg("interpolation"), py::arg("out").noconvert(), py::arg("threads"));
     m.def("resize", &resize, py::arg("mask").noconvert(), py::arg("interpolation"), py::arg("out").noconvert());
-    m.def("simd_level", [] { return name_of(level()); });
+    m.def("simd_level", &level_name);
 }
 
 void bind_runs(py::module_& m) {

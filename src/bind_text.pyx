@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 
+from cloudrle import _core
 from cloudrle.errors import arrow_type, from_result, missing_row
 
 cimport cython
@@ -74,6 +75,10 @@ cdef extern from "rle/text.hpp" namespace "cloudrle" nogil:
     void write_texts(vector[Line]& lines, int64_t threads) except +
 
 
+cdef extern from "rle/simd.hpp" namespace "cloudrle" nogil:
+    bint lower_level(const char* name) noexcept
+
+
 cdef extern from "rle/arrow_abi.h" nogil:
     cdef struct ArrowSchema:
         const char* format
@@ -96,6 +101,8 @@ cdef extern from "rle/arrow.hpp" namespace "cloudrle" nogil:
         int64_t size() noexcept
         Chars row(int64_t row) noexcept
 
+
+lower_level(_core.simd_level().encode("ascii"))
 
 # A block of rows ends after so many rows, or so many characters for each thread, whichever comes first.
 cdef enum:

@@ -1,6 +1,10 @@
 // Which kernels run. Each file of kernels compiles its loops once for each level, in target regions, and keeps one
-// table of them, indexed by level; what the CPU has is asked once, when the module loads.
+// table of them, indexed by level; what the CPU has is asked once, when the module loads. All of it is in this header
+// because each of the two modules has its own level.
 #pragma once
+
+#include <atomic>
+#include <cstring>
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define CLOUDRLE_X86 1
@@ -12,17 +16,41 @@ namespace cloudrle {
 
 enum class Level { scalar, avx2, avx512 };
 constexpr int kLevels = 3;
+constexpr const char* kLevelNames[kLevels] = {"scalar", "avx2", "avx512"};
 
 // avx2 stands for AVX2, BMI1, BMI2, LZCNT and POPCNT; avx512 adds AVX-512 F, BW, DQ and VL.
-Level best_level() noexcept;
+inline Level best_level() noexcept {
+#if CLOUDRLE_X86
+    __builtin_cpu_init();
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+                      __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("lzcnt") &&
+                      __builtin_cpu_supports("popcnt");
+    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (avx2) return avx512 ? Level::avx512 : Level::avx2;
+#endif
+    return Level::scalar;
+}
 
-// The level in use: the best one until set_level() lowers it.
-Level level() noexcept;
-void set_level(Level level) noexcept;
+inline std::atomic<Level>& current_level() noexcept {
+    static std::atomic<Level> current{best_level()};
+    return current;
+}
 
-const char* name_of(Level level) noexcept;
+// The level in use.
+inline Level level() noexcept { return current_level().load(std::memory_order_relaxed); }
 
-// False where the name is none of "scalar", "avx2" and "avx512".
-bool level_named(const char* name, Level& level) noexcept;
+inline const char* level_name() noexcept { return kLevelNames[static_cast<int>(level())]; }
+
+// Lowers the level, or leaves it where the CPU has none so high. False where the name is none of kLevelNames.
+inline bool lower_level(const char* name) noexcept {
+    for (int i = 0; i < kLevels; ++i) {
+        if (std::strcmp(name, kLevelNames[i]) != 0) continue;
+        const auto wanted = static_cast<Level>(i);
+        current_level() = wanted < best_level() ? wanted : best_level();
+        return true;
+    }
+    return false;
+}
 
 }  // namespace cloudrle

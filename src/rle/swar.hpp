@@ -31,42 +31,6 @@ inline void store(char* text, Word word) noexcept {
 
 inline int trailing_zeros(Word word) noexcept { return __builtin_ctzll(word); }
 
-struct Spaces {
-    Word bits;   // bit i: character i of 64 is a space
-    int count;   // of them
-    bool plain;  // every other character is a digit
-};
-
-inline Spaces find_spaces(const char* text) noexcept {
-    Word bits = 0;
-    Word counts = 0;
-    Word odd = 0;
-    for (int i = 0; i < 8; ++i) {
-        const Word flipped = load(text + 8 * i) ^ each(' ');  // 0 for a space, 0x10 .. 0x19 for digits
-        const Word space = ~flipped & each(0x10);
-        odd |= ((flipped + each(0x66)) | flipped) & each(0x80);   // above 0x19
-        odd |= (flipped + each(0x0F)) & space;                    // 0x01 .. 0x0F
-        bits |= ((space * 0x0010204081020408) >> 56) << (8 * i);  // gathers the eight flags
-        counts += space >> 4;
-    }
-    return {bits, static_cast<int>((counts * each(1)) >> 56), odd == 0};
-}
-
-// Writes the positions of the spaces; needs room for 16 of them, or `count` where there are more.
-inline void write_positions(Spaces spaces, std::uint16_t base, std::uint16_t* positions) noexcept {
-    Word bits = spaces.bits;
-    const auto write = [&](int from, int to) {
-        for (int i = from; i < to; ++i) {
-            positions[i] = static_cast<std::uint16_t>(base + trailing_zeros(bits | Word{1} << 63));
-            bits &= bits - 1;
-        }
-    };
-    // In steps, so that the loops' branches are foreseen: a text has about as many numbers here as there.
-    write(0, 8);
-    if (spaces.count > 8) write(8, 16);
-    if (spaces.count > 16) write(16, spaces.count);
-}
-
 // The number that 1 to 8 digits make; reads 8 characters even where there are fewer.
 inline std::int64_t short_number(const char* text, std::uint32_t digits) noexcept {
     Word word = (load(text) - each('0')) << (64 - 8 * digits);  // whatever follows the digits drops out at the top

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "rle/swar.hpp"
+#include "rle/text_kernels.hpp"
 #include "rle/threads.hpp"
 
 namespace cloudrle {
@@ -60,64 +61,42 @@ class Parser {
             std::memset(tail + left + 1, '0', static_cast<std::size_t>(width + 7 - std::min(left, width + 7)));
             text = tail;
         }
-        std::uint16_t spaces[kWindow + 16];
-        std::uint16_t* stop = spaces;
-        std::ptrdiff_t scanned = 0;
-        for (; scanned < width; scanned += 64) {
-            const swar::Spaces found = swar::find_spaces(text + scanned);
-            if (!found.plain) break;
-            swar::write_positions(found, static_cast<std::uint16_t>(scanned), stop);
-            stop += found.count;
-        }
-        const std::ptrdiff_t read = read_pairs(text, spaces, stop);
+        std::uint16_t starts[1 + kWindow + kSlackStarts];
+        starts[0] = 0;
+        const Scan scan = kernels_.find_starts(text, width, starts + 1);
+        std::int64_t numbers[kWindow];
+        const std::ptrdiff_t count = kernels_.read_numbers(text, starts, scan.starts, numbers);
+        const std::ptrdiff_t read = starts[add_pairs(numbers, count)];
         at_ += std::min(read, left);
-        return scanned == width && read > 0;
+        return scan.characters == width && read > 0;
     }
 
-    // Reads pairs of numbers that end at the given spaces, and returns how many characters they take.
-    std::ptrdiff_t read_pairs(const char* text, const std::uint16_t* space, const std::uint16_t* stop) noexcept {
+    // Takes over pairs of numbers up to the first that breaks a rule, and returns how many numbers that are.
+    std::ptrdiff_t add_pairs(const std::int64_t* numbers, std::ptrdiff_t count) noexcept {
         const std::int64_t size = size_;
-        const std::uint16_t* const from = space;
-        std::uint32_t first = 0;
-        std::int64_t start = previous_start_ - 1;
         std::int64_t last = count_ == 0 ? -1 : previous_last_;
         Run* run = runs_ + count_;
-        for (; stop - space >= 2; space += 2) {
-            const std::uint32_t middle = space[0];
-            const std::uint32_t end = space[1];
-            const std::uint32_t digits = middle - first;
-            const std::uint32_t more_digits = end - middle - 1;
-            const std::uint32_t most = (digits - 1) | (more_digits - 1);  // huge where one is 0
-            std::int64_t next;                                            // 0-based
-            std::int64_t pixels;
-            if (most < 8) {
-                next = swar::short_number(text + first, digits) - 1;
-                pixels = swar::short_number(text + middle + 1, more_digits);
-            } else if (most < 16) {
-                next = swar::long_number(text + first, digits) - 1;
-                pixels = swar::long_number(text + middle + 1, more_digits);
+        std::ptrdiff_t i = 0;
+        for (; i + 2 <= count; i += 2) {
+            const std::int64_t start = numbers[i] - 1;
+            const std::int64_t pixels = numbers[i + 1];
+            if (pixels == 0 || start + pixels > size) break;
+            if (start > last) {
+                *run++ = Run{start, start + pixels};
+            } else if (start == last && run != runs_) {
+                run[-1].end = start + pixels;
             } else {
                 break;
             }
-            if (pixels == 0 || next + pixels > size) break;
-            if (next > last) {
-                *run++ = Run{next, next + pixels};
-            } else if (next == last && run != runs_) {
-                run[-1].end = next + pixels;
-            } else {
-                break;
-            }
-            start = next;
-            last = next + pixels;
-            first = end + 1;
+            last = start + pixels;
         }
-        if (space != from) {
-            previous_start_ = start + 1;
+        if (i > 0) {
+            previous_start_ = numbers[i - 2];
             previous_last_ = last;
-            number_ += (space - from) / 2;
+            number_ += i / 2;
             count_ = run - runs_;
         }
-        return first;
+        return i;
     }
 
     bool at_end() noexcept {
@@ -181,6 +160,7 @@ class Parser {
     const char* end_;
     std::int64_t size_;
     Run* runs_;
+    const TextKernels& kernels_ = text_kernels();
     std::int64_t count_ = 0;
     std::int64_t number_ = 0;          // of the run in the text; merging makes `count_` smaller
     std::int64_t previous_start_ = 0;  // 1-based, as in the text
