@@ -4,7 +4,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import disjoint_base
+from typing_extensions import CapsuleType, disjoint_base
 
 _Runs: TypeAlias = npt.NDArray[np.int64]  # (n, 2): [start, end) of each run
 _Offsets: TypeAlias = npt.NDArray[np.int64]  # (m + 1,): the runs of row i are runs[offsets[i] : offsets[i + 1]]
@@ -32,9 +32,8 @@ _RLE = TypeVar("_RLE", bound=RunList)
 def encode(cls: type[_RLE], mask: object) -> _RLE: ...  # checked there, with the words of _check
 def encode_many(masks: _Masks, threads: int) -> tuple[_Runs, _Offsets]: ...  # of the first masks: a block
 def decode(rle: RunList, out: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint8]: ...  # as encode
-def decode_many(
-    runs: _Runs, bounds: _Bounds, height: int, width: int, interpolation: str, out: _Pixels, threads: int
-) -> None: ...
+def decode_many(runs: _Runs, bounds: _Bounds, out: _Pixels, threads: int) -> None: ...
+def painter(height: int, width: int, interpolation: str, out: _Pixels) -> CapsuleType: ...  # of row i onto out[i]
 def resize(mask: _ByteMask, interpolation: str, out: _Pixels) -> None: ...
 def simd_level() -> str: ...
 def check_runs(runs: _Runs, height: int, width: int) -> None: ...

@@ -9,6 +9,10 @@ import numpy.typing as npt
 from cloudrle import _check, _core, _text
 from cloudrle.rle import RLE
 
+_LARGE = (
+    1 << 20
+)  # pixels of a mask that several threads paint; one that is smaller is painted by the one that parsed it
+
 
 def encode(mask: npt.ArrayLike) -> str:
     """Write a mask as Kaggle text.
@@ -188,13 +192,30 @@ def decode_many(
     out = _check.out_array(out, (len(column), *target))
     count = _check.thread_count(threads)
     empty = _check.one_of(missing, ("raise", "empty"), "missing") == "empty"
+    if count > 1 and target == shape and shape[0] * shape[1] > _LARGE:
+        _decode_large(column, shape, empty, out, count)
+        return out
+    painter = _core.painter(*shape, interpolation, out)
     row = 0
     while row < len(column):
-        runs, bounds = _text.parse_rows(column, row, *shape, empty, count)
-        stop = row + len(bounds)
-        _core.decode_many(runs, bounds, *shape, interpolation, out[row:stop], count)
-        row = stop
+        row += _text.paint_rows(column, row, *shape, empty, count, painter)
     return out
+
+
+def _decode_large(
+    column: tuple[object, ...] | _text.ArrowTexts,
+    shape: tuple[int, int],
+    empty: bool,
+    out: npt.NDArray[np.uint8],
+    threads: int,
+) -> None:
+    """Parse block by block, and then part the masks between the threads."""
+    row = 0
+    while row < len(column):
+        runs, bounds = _text.parse_rows(column, row, *shape, empty, threads)
+        stop = row + len(bounds)
+        _core.decode_many(runs, bounds, out[row:stop], threads)
+        row = stop
 
 
 def resize(

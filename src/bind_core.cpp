@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,6 +22,7 @@
 #include "rle/resize_runs.hpp"
 #include "rle/run.hpp"
 #include "rle/simd.hpp"
+#include "rle/sink.hpp"
 #include "rle/words.hpp"
 #include "run_list.hpp"
 
@@ -175,6 +177,8 @@ std::vector<RunSpan> spans_of(const Numbers& runs, const Numbers& bounds, const 
     return spans;
 }
 
+Stack<PixelView> pixel_stack(Pixels& out) { return {first_pixels(out), out.shape(0), out.strides(0)}; }
+
 Interpolation interpolation_named(std::string_view name) {
     if (name == "nearest") return Interpolation::nearest;
     if (name == "linear") return Interpolation::linear;
@@ -188,22 +192,41 @@ void require_resizable(Shape shape) {
             "sides must be above 0 and below 2**31");
 }
 
-// Writes masks of the given shape, resized where `out` has another.
-void decode_many(const Numbers& runs, const Numbers& bounds, std::int64_t height, std::int64_t width,
-                 const std::string& interpolation, Pixels out, std::int64_t threads) {
+void decode_many(const Numbers& runs, const Numbers& bounds, Pixels out, std::int64_t threads) {
     const std::vector<RunSpan> spans = spans_of(runs, bounds, out);
     require(threads > 0, "threads must be positive");
     if (spans.empty()) return;
-    const Stack<PixelView> stack{first_pixels(out), out.shape(0), out.strides(0)};
-    const Shape from{height, width};
-    const Shape to = stack.first.shape;
-    if (from.height == to.height && from.width == to.width) {
-        return without_gil([&] { decode_masks(spans, stack, threads); });
+    const Stack<PixelView> stack = pixel_stack(out);
+    without_gil([&] { decode_masks(spans, stack, threads); });
+}
+
+// A capsule with what paints row i of a column onto out[i]; it keeps `out` alive.
+struct Painter {
+    Pixels out;
+    Canvas canvas;
+    RunSink sink;
+};
+
+void paint(const void* painter, std::int64_t row, const Run* runs, std::int64_t count) {
+    static_cast<const Painter*>(painter)->canvas.paint(row, runs, count);
+}
+
+py::capsule painter(std::int64_t height, std::int64_t width, const std::string& interpolation, Pixels out) {
+    require(out.ndim() == 3, "out must be 3-D");
+    const Canvas canvas{{height, width}, interpolation_named(interpolation), pixel_stack(out)};
+    const Shape to = canvas.masks.first.shape;
+    if (height != to.height || width != to.width) {
+        require_resizable(canvas.from);
+        require_resizable(to);
     }
-    require_resizable(from);
-    require_resizable(to);
-    const Interpolation how = interpolation_named(interpolation);
-    without_gil([&] { decode_resized(spans, from, how, stack, threads); });
+    auto held = std::make_unique<Painter>(Painter{std::move(out), canvas, {paint, nullptr}});
+    held->sink.target = held.get();
+    py::capsule capsule(&held->sink, kRunSinkName, [](PyObject* object) {
+        auto* const sink = static_cast<RunSink*>(PyCapsule_GetPointer(object, kRunSinkName));
+        delete static_cast<const Painter*>(sink->target);
+    });
+    held.release();
+    return capsule;
 }
 
 void check_runs(const Numbers& runs, std::int64_t height, std::int64_t width) {
@@ -313,8 +336,10 @@ void bind_codec(py::module_& m) {
     m.def("encode", &encode, py::arg("cls"), py::arg("mask"));
     m.def("encode_many", &encode_many, py::arg("masks").noconvert(), py::arg("threads"));
     m.def("decode", &decode, py::arg("rle"), py::arg("out"));
-    m.def("decode_many", &decode_many, py::arg("runs").noconvert(), py::arg("bounds").noconvert(), py::arg("height"),
-          py::arg("width"), py::arg("interpolation"), py::arg("out").noconvert(), py::arg("threads"));
+    m.def("decode_many", &decode_many, py::arg("runs").noconvert(), py::arg("bounds").noconvert(),
+          py::arg("out").noconvert(), py::arg("threads"));
+    m.def("painter", &painter, py::arg("height"), py::arg("width"), py::arg("interpolation"),
+          py::arg("out").noconvert());
     m.def("resize", &resize, py::arg("mask").noconvert(), py::arg("interpolation"), py::arg("out").noconvert());
     m.def("simd_level", &level_name);
 }

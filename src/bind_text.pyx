@@ -54,6 +54,13 @@ cdef extern from "rle/words.hpp" namespace "cloudrle" nogil:
     const char* words(Error error) noexcept
 
 
+cdef extern from "rle/sink.hpp" namespace "cloudrle" nogil:
+    cdef struct RunSink:
+        pass
+
+    const char* kRunSinkName
+
+
 cdef extern from "rle/text.hpp" namespace "cloudrle" nogil:
     cdef struct Chars:
         const char* data
@@ -69,6 +76,9 @@ cdef extern from "rle/text.hpp" namespace "cloudrle" nogil:
     Result parse_text(const char* text, int64_t length, Shape shape, Run* runs) noexcept
     Result parse_texts(
         const vector[Chars]& texts, Shape shape, Run* runs, int64_t* bounds, int64_t threads, int64_t& row
+    ) except +
+    Result parse_texts(
+        const vector[Chars]& texts, Shape shape, int64_t first_row, const RunSink& sink, int64_t threads, int64_t& row
     ) except +
     int64_t text_room(const Run* runs, int64_t count) noexcept
     int64_t write_text(const Run* runs, int64_t count, char* text) noexcept
@@ -233,48 +243,32 @@ def parse_one(text, int64_t height, int64_t width):
     return trim(runs, result.count)
 
 
-cdef object parse_block(const vector[Chars]& texts, int64_t room, Py_ssize_t first_row, Shape shape, int64_t threads):
-    cdef Result result
-    cdef int64_t row = 0
-    runs = new_runs(room)
-    cdef Run* target = <Run*> cnp.PyArray_DATA(runs)
-    bounds = np.empty((texts.size(), 2), dtype=np.int64)
-    cdef int64_t* bounds_data = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> bounds)
-    with nogil:
-        result = parse_texts(texts, shape, target, bounds_data, threads, row)
-    if result.error != Error.none:
-        # The same fault as a str would have: positions are characters and not bytes.
-        borrow(PyUnicode_DecodeUTF8(texts[row].data, texts[row].size, "surrogateescape"), first_row + row, shape)
-        raise failure(result, first_row + row, shape)
-    return runs, bounds
+cdef struct Block:
+    int64_t rows
+    int64_t room  # for the runs of all of them
 
 
-def parse_rows(
-    column not None, Py_ssize_t first, int64_t height, int64_t width, bint missing_is_empty, int64_t threads
-):
-    """Runs of a block of rows, and where those of each begin and end: as many rows from `first` on as make up a block, and
-    at least one.
-    """
-    cdef Shape shape
-    shape.height, shape.width = height, width
+cdef Block read_block(
+    vector[Chars]& texts, object column, Py_ssize_t first, Shape shape, bint missing_is_empty, int64_t threads
+) except *:
+    """Look at the texts of a block of rows: as many from `first` on as make up a block, and at least one."""
     cdef ArrowTexts arrow = column if isinstance(column, ArrowTexts) else None
-    cdef tuple texts = None if arrow is not None else column
-    cdef vector[Chars] block
+    cdef tuple strings = None if arrow is not None else column
     cdef Chars chars
     cdef Py_ssize_t row = first
     cdef Py_ssize_t rows = len(column)
     cdef int64_t total = 0
-    cdef int64_t room = 0
-    cdef int64_t chars_wanted = BLOCK_CHARS * min(threads, BLOCK_THREADS)
+    cdef int64_t enough = BLOCK_CHARS * min(threads, BLOCK_THREADS)
+    cdef Block block = Block(0, 0)
     text = None
-    while row < rows and row - first < BLOCK_ROWS and total < chars_wanted:
+    while row < rows and row - first < BLOCK_ROWS and total < enough:
         # A block ends before a row that is refused, so that faults in the rows before it come first.
         if arrow is not None:
             chars = arrow.column.row(row)
             if chars.size < 0 and row > first and not missing_is_empty:
                 break
         else:
-            text = texts[row]
+            text = strings[row]
             if row > first and not is_readable(text, missing_is_empty):
                 break
             if isinstance(text, str):
@@ -287,11 +281,57 @@ def parse_rows(
             if not missing_is_empty:
                 raise missing_row(row, text)
             chars.data, chars.size = b"", 0
-        block.push_back(chars)
+        texts.push_back(chars)
         total += chars.size
-        room += runs_room(chars.size)
+        block.room += runs_room(chars.size)
         row += 1
-    return parse_block(block, room, first, shape, threads)
+    block.rows = row - first
+    return block
+
+
+cdef object row_failure(const Result& result, const vector[Chars]& texts, int64_t row, Py_ssize_t first, Shape shape):
+    # The same fault as a str would have: positions are characters and not bytes.
+    borrow(PyUnicode_DecodeUTF8(texts[row].data, texts[row].size, "surrogateescape"), first + row, shape)
+    return failure(result, first + row, shape)
+
+
+def parse_rows(
+    column not None, Py_ssize_t first, int64_t height, int64_t width, bint missing_is_empty, int64_t threads
+):
+    """Runs of a block of rows from `first` on, and where those of each begin and end."""
+    cdef Shape shape
+    shape.height, shape.width = height, width
+    cdef vector[Chars] texts
+    cdef Block block = read_block(texts, column, first, shape, missing_is_empty, threads)
+    cdef Result result
+    cdef int64_t row = 0
+    runs = new_runs(block.room)
+    cdef Run* target = <Run*> cnp.PyArray_DATA(runs)
+    bounds = np.empty((block.rows, 2), dtype=np.int64)
+    cdef int64_t* bounds_data = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> bounds)
+    with nogil:
+        result = parse_texts(texts, shape, target, bounds_data, threads, row)
+    if result.error != Error.none:
+        raise row_failure(result, texts, row, first, shape)
+    return runs, bounds
+
+
+def paint_rows(
+    column not None, Py_ssize_t first, int64_t height, int64_t width, bint missing_is_empty, int64_t threads, painter
+):
+    """Hand the runs of a block of rows from `first` on to a painter, and return how many rows that were."""
+    cdef const RunSink* sink = <const RunSink*> PyCapsule_GetPointer(painter, kRunSinkName)
+    cdef Shape shape
+    shape.height, shape.width = height, width
+    cdef vector[Chars] texts
+    cdef Block block = read_block(texts, column, first, shape, missing_is_empty, threads)
+    cdef Result result
+    cdef int64_t row = 0
+    with nogil:
+        result = parse_texts(texts, shape, first, sink[0], threads, row)
+    if result.error != Error.none:
+        raise row_failure(result, texts, row, first, shape)
+    return block.rows
 
 
 cdef str text_of(const Run* runs, int64_t count):

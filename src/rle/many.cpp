@@ -116,20 +116,16 @@ void decode_masks(const std::vector<RunSpan>& runs, const Stack<PixelView>& mask
     });
 }
 
-void decode_resized(const std::vector<RunSpan>& runs, Shape from, Interpolation how, const Stack<PixelView>& masks,
-                    std::int64_t threads) {
-    const Shape to = masks.first.shape;
-    const std::vector<Piece> pieces = pieces_of(masks.count, to, 1);  // the source is not parted
-    for_each_index(static_cast<std::int64_t>(pieces.size()), threads, [&](std::int64_t i) {
-        const Piece& piece = pieces[as_size(i)];
-        std::vector<std::int64_t> boundaries;
-        for (std::int64_t k = piece.first; k < piece.last; ++k) {
-            const RunSpan span = runs[as_size(k)];
-            resize_runs(span.data, span.count, from, to, how, boundaries);
-            const auto count = static_cast<std::int64_t>(boundaries.size() / 2);
-            decode_mask(reinterpret_cast<const Run*>(boundaries.data()), count, masks[k], piece.columns);
-        }
-    });
+void Canvas::paint(std::int64_t i, const Run* runs, std::int64_t count) const {
+    const PixelView mask = masks[i];
+    const Columns columns = all_columns(mask.shape);
+    if (from.height == mask.shape.height && from.width == mask.shape.width) {
+        return decode_mask(runs, count, mask, columns);
+    }
+    std::vector<std::int64_t> boundaries;
+    resize_runs(runs, count, from, mask.shape, how, boundaries);
+    decode_mask(reinterpret_cast<const Run*>(boundaries.data()), static_cast<std::int64_t>(boundaries.size() / 2), mask,
+                columns);
 }
 
 }  // namespace cloudrle

@@ -40,11 +40,16 @@ struct Encoded {
 };
 Encoded encode_masks(const Stack<MaskView>& masks, std::int64_t threads);
 
-// Writes a mask from each of the run lists.
+// Writes a mask from each of the run lists. Scratch space: 8 bytes per row and thread.
 void decode_masks(const std::vector<RunSpan>& runs, const Stack<PixelView>& masks, std::int64_t threads);
 
-// The same for run lists of another shape.
-void decode_resized(const std::vector<RunSpan>& runs, Shape from, Interpolation how, const Stack<PixelView>& masks,
-                    std::int64_t threads);
+// Masks to be painted from run lists of another shape, or of the same.
+struct Canvas {
+    Shape from;
+    Interpolation how;
+    Stack<PixelView> masks;
+
+    void paint(std::int64_t i, const Run* runs, std::int64_t count) const;
+};
 
 }  // namespace cloudrle

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "rle/run.hpp"
+#include "rle/sink.hpp"
 
 namespace cloudrle {
 
@@ -31,6 +32,10 @@ struct Chars {
 // into `row`.
 Result parse_texts(const std::vector<Chars>& texts, Shape shape, Run* runs, std::int64_t* bounds, std::int64_t threads,
                    std::int64_t& row);
+
+// Parses many texts on several threads and hands over the runs of each; of texts behind a fault, only some.
+Result parse_texts(const std::vector<Chars>& texts, Shape shape, std::int64_t first_row, const RunSink& sink,
+                   std::int64_t threads, std::int64_t& row);
 
 // Runs to be written, where their text goes, and afterwards its length.
 struct Line {

@@ -42,16 +42,14 @@ void for_each_index(std::int64_t count, std::int64_t threads, const Work& work) 
     if (failure) std::rethrow_exception(failure);
 }
 
-// The same for items that are `runs` runs long together: taken in groups where they are short, and on this thread alone
-// where they are not worth another.
+// Calls work(first, last) for groups of neighbours that together are all indices below `count`: enough groups for
+// threads to share evenly, and on this thread alone where there are few indices.
 template <class Work>
-void for_each_index(std::int64_t count, std::int64_t runs, std::int64_t threads, const Work& work) {
-    constexpr std::int64_t group_runs = 1 << 10;  // some 5 microseconds
-    const std::int64_t groups = std::clamp<std::int64_t>(runs / group_runs, 1, std::max<std::int64_t>(count, 1));
-    for_each_index(groups, threads, [&](std::int64_t group) {
-        const std::int64_t last = (group + 1) * count / groups;
-        for (std::int64_t i = group * count / groups; i < last; ++i) work(i);
-    });
+void for_each_group(std::int64_t count, std::int64_t threads, const Work& work) {
+    constexpr std::int64_t per_thread = 8;
+    const std::int64_t groups = std::min(count, threads == 1 ? 1 : per_thread * threads);
+    for_each_index(groups, threads,
+                   [&](std::int64_t group) { work(group * count / groups, (group + 1) * count / groups); });
 }
 
 }  // namespace cloudrle
