@@ -15,6 +15,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "bit i of a word is col
 #endif
 
 constexpr int kTileRows = 64;      // of a strip turned into bytes at once: 4 KiB
+constexpr int kWideHeight = 384;   // up to which the changes of kWideStrips lie in the first-level cache
 constexpr int kLinePixels = 4096;  // of a column turned into boundaries at once
 
 std::size_t as_size(std::int64_t count) noexcept { return static_cast<std::size_t>(count); }
@@ -184,33 +185,38 @@ bool decode_plain(const Run* runs, std::int64_t count, const PixelView& mask, Co
     return true;
 }
 
+// Marks the changes of strips that lie side by side, a word of each in every row, and then writes them row by row.
+template <int Strips>
 void decode_strips(const Run* runs, std::int64_t count, const PixelView& mask, Columns range) {
     const std::int64_t height = mask.shape.height;
     const MaskKernels& kernels = mask_kernels();
-    std::vector<std::uint64_t> changes(as_size(height));
+    std::vector<std::uint64_t> changes(as_size(height * Strips));
     const auto* const boundaries = reinterpret_cast<const std::int64_t*>(runs);
     const std::int64_t* const last = boundaries + 2 * count;
     const std::int64_t* boundary = std::lower_bound(boundaries, last, range.first * height);
     std::uint64_t inside = (boundary - boundaries) & 1;  // the value of the pixel before the column
-    for (std::int64_t left = range.first; left < range.last; left += kColumns) {
-        const int columns = static_cast<int>(std::min<std::int64_t>(kColumns, range.last - left));
+    for (std::int64_t left = range.first; left < range.last; left += Strips * kColumns) {
+        const int columns = static_cast<int>(std::min<std::int64_t>(Strips * kColumns, range.last - left));
         std::fill(changes.begin(), changes.end(), 0);
-        std::uint64_t above = 0;
+        std::uint64_t above[Strips] = {};
         for (int x = 0; x < columns; ++x) {
-            above |= inside << x;
+            const int strip = x / kColumns;
+            above[strip] |= inside << (x % kColumns);
             const std::int64_t top = (left + x) * height;
             // Compared unsigned: a boundary out of order ends the walk and is never an index out of range.
             for (; boundary != last; ++boundary, inside ^= 1) {
                 const std::uint64_t y = static_cast<std::uint64_t>(*boundary) - static_cast<std::uint64_t>(top);
                 if (y >= static_cast<std::uint64_t>(height)) break;
-                changes[y] ^= std::uint64_t{1} << x;
+                changes[y * Strips + static_cast<std::uint64_t>(strip)] ^= std::uint64_t{1} << (x % kColumns);
             }
         }
-        std::uint8_t* const strip = mask.data + left * mask.column_stride;
-        if (mask.column_stride == 1) {
-            kernels.write_rows(changes.data(), height, columns, above, strip, mask.row_stride);
+        std::uint8_t* const first = mask.data + left * mask.column_stride;
+        if (Strips == kWideStrips) {
+            kernels.write_wide_rows(changes.data(), height, columns, above, first, mask.row_stride);
+        } else if (mask.column_stride == 1) {
+            kernels.write_rows(changes.data(), height, columns, above[0], first, mask.row_stride);
         } else {
-            scatter_rows(changes, columns, above, strip, mask, kernels);
+            scatter_rows(changes, columns, above[0], first, mask, kernels);
         }
     }
 }
@@ -228,7 +234,9 @@ void decode_mask(const Run* runs, std::int64_t count, const PixelView& mask, Col
     const bool runs_in_memory =
         mask.row_stride == 1 && (mask.column_stride == mask.shape.height || mask.shape.width == 1);
     if (runs_in_memory) return decode_columns(runs, count, mask, columns);
-    if (!decode_plain(runs, count, mask, columns)) decode_strips(runs, count, mask, columns);
+    if (decode_plain(runs, count, mask, columns)) return;
+    const bool wide = mask.column_stride == 1 && mask.shape.height <= kWideHeight;
+    return wide ? decode_strips<kWideStrips>(runs, count, mask, columns) : decode_strips<1>(runs, count, mask, columns);
 }
 
 }  // namespace cloudrle

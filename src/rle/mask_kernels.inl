@@ -112,6 +112,19 @@ void write_rows(const std::uint64_t* changes, std::int64_t rows, int columns, st
     }
 }
 
+void write_wide_rows(const std::uint64_t* changes, std::int64_t rows, int columns, const std::uint64_t* above,
+                     std::uint8_t* row, std::ptrdiff_t pitch) noexcept {
+    std::uint64_t words[kWideStrips];
+    for (int k = 0; k < kWideStrips; ++k) words[k] = above[k];
+    const int whole = columns / kColumns;
+    const int rest = columns % kColumns;
+    for (std::int64_t y = 0; y < rows; ++y, row += pitch, changes += kWideStrips) {
+        for (int k = 0; k < kWideStrips; ++k) words[k] ^= changes[k];
+        for (int k = 0; k < whole; ++k) store64(row + k * kColumns, words[k]);
+        if (rest > 0) store_some(row + whole * kColumns, words[whole], rest);
+    }
+}
+
 template <class Element>
 void flag(const std::uint8_t* elements, int count, std::uint64_t significant, std::uint8_t* flags) noexcept {
     const auto mask = static_cast<Element>(significant);
@@ -122,6 +135,6 @@ void flag(const std::uint8_t* elements, int count, std::uint64_t significant, st
     }
 }
 
-constexpr MaskKernels kernels = {find_changes,        count_boundaries,    place_few,
-                                 place_many,          find_boundaries,     write_rows,
-                                 flag<std::uint16_t>, flag<std::uint32_t>, flag<std::uint64_t>};
+constexpr MaskKernels kernels = {find_changes,        count_boundaries,   place_few,       place_many,
+                                 find_boundaries,     write_rows,         write_wide_rows, flag<std::uint16_t>,
+                                 flag<std::uint32_t>, flag<std::uint64_t>};
