@@ -15,7 +15,6 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "bit i of a word is col
 #endif
 
 constexpr int kTileRows = 64;      // of a strip turned into bytes at once: 4 KiB
-constexpr int kWideHeight = 384;   // up to which the changes of kWideStrips lie in the first-level cache
 constexpr int kLinePixels = 4096;  // of a column turned into boundaries at once
 
 std::size_t as_size(std::int64_t count) noexcept { return static_cast<std::size_t>(count); }
@@ -197,28 +196,45 @@ void decode_strips(const Run* runs, std::int64_t count, const PixelView& mask, C
     std::uint64_t inside = (boundary - boundaries) & 1;  // the value of the pixel before the column
     for (std::int64_t left = range.first; left < range.last; left += Strips * kColumns) {
         const int columns = static_cast<int>(std::min<std::int64_t>(Strips * kColumns, range.last - left));
-        std::fill(changes.begin(), changes.end(), 0);
+        if (left > range.first) std::fill(changes.begin(), changes.end(), 0);
         std::uint64_t above[Strips] = {};
         for (int x = 0; x < columns; ++x) {
             const int strip = x / kColumns;
-            above[strip] |= inside << (x % kColumns);
+            const std::uint64_t bit = std::uint64_t{1} << (x % kColumns);
+            if (inside != 0) above[strip] |= bit;
             const std::int64_t top = (left + x) * height;
             // Compared unsigned: a boundary out of order ends the walk and is never an index out of range.
             for (; boundary != last; ++boundary, inside ^= 1) {
                 const std::uint64_t y = static_cast<std::uint64_t>(*boundary) - static_cast<std::uint64_t>(top);
                 if (y >= static_cast<std::uint64_t>(height)) break;
-                changes[y * Strips + static_cast<std::uint64_t>(strip)] ^= std::uint64_t{1} << (x % kColumns);
+                changes[y * Strips + static_cast<std::uint64_t>(strip)] ^= bit;
             }
         }
         std::uint8_t* const first = mask.data + left * mask.column_stride;
-        if (Strips == kWideStrips) {
-            kernels.write_wide_rows(changes.data(), height, columns, above, first, mask.row_stride);
+        if constexpr (Strips > 1) {
+            kernels.write_wide_rows(changes.data(), Strips, height, columns, above, first, mask.row_stride);
         } else if (mask.column_stride == 1) {
             kernels.write_rows(changes.data(), height, columns, above[0], first, mask.row_stride);
         } else {
             scatter_rows(changes, columns, above[0], first, mask, kernels);
         }
     }
+}
+
+// Whole rows are written faster than strips, above all where the mask is in no cache; but then the changes of all
+// strips, a bit for each pixel, must stay in the second-level cache where they are few, and in the first where they are
+// many.
+void decode_rows(const Run* runs, std::int64_t count, const PixelView& mask, Columns range) {
+    constexpr std::int64_t first_level = 24 << 10;
+    constexpr std::int64_t second_level = 512 << 10;
+    constexpr std::int64_t few = 128;  // pixels for each boundary
+    const std::int64_t strip_bytes = 8 * mask.shape.height;
+    const bool are_few = 2 * count <= mask.shape.size() / few;
+    if (mask.column_stride == 1 && 8 * strip_bytes <= first_level) return decode_strips<8>(runs, count, mask, range);
+    if (mask.column_stride == 1 && 40 * strip_bytes <= second_level && are_few) {
+        return decode_strips<40>(runs, count, mask, range);
+    }
+    decode_strips<1>(runs, count, mask, range);
 }
 
 }  // namespace
@@ -234,9 +250,7 @@ void decode_mask(const Run* runs, std::int64_t count, const PixelView& mask, Col
     const bool runs_in_memory =
         mask.row_stride == 1 && (mask.column_stride == mask.shape.height || mask.shape.width == 1);
     if (runs_in_memory) return decode_columns(runs, count, mask, columns);
-    if (decode_plain(runs, count, mask, columns)) return;
-    const bool wide = mask.column_stride == 1 && mask.shape.height <= kWideHeight;
-    return wide ? decode_strips<kWideStrips>(runs, count, mask, columns) : decode_strips<1>(runs, count, mask, columns);
+    if (!decode_plain(runs, count, mask, columns)) decode_rows(runs, count, mask, columns);
 }
 
 }  // namespace cloudrle

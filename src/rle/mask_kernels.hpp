@@ -6,9 +6,8 @@
 
 namespace cloudrle {
 
-constexpr int kColumns = 64;    // of a strip: one bit of a word each
-constexpr int kWideStrips = 8;  // side by side
-constexpr int kSlack = 8;       // boundaries that may be written past the last
+constexpr int kColumns = 64;  // of a strip: one bit of a word each
+constexpr int kSlack = 8;     // boundaries that may be written past the last
 
 // A row of a strip that differs from the row above, and in which columns.
 struct Change {
@@ -41,10 +40,9 @@ struct MaskKernels {
     void (*write_rows)(const std::uint64_t* changes, std::int64_t rows, int columns, std::uint64_t above,
                        std::uint8_t* row, std::ptrdiff_t pitch) noexcept;
 
-    // The same for the rows of up to kWideStrips strips side by side: whole lines of memory one after another, which
-    // counts where the mask is not in the cache. Row y has its changes in kWideStrips words from y * kWideStrips on.
-    void (*write_wide_rows)(const std::uint64_t* changes, std::int64_t rows, int columns, const std::uint64_t* above,
-                            std::uint8_t* row, std::ptrdiff_t pitch) noexcept;
+    // The same for strips side by side. `above` has a word for each, changes have `stride` words for each row.
+    void (*write_wide_rows)(const std::uint64_t* changes, std::ptrdiff_t stride, std::int64_t rows, int columns,
+                            std::uint64_t* above, std::uint8_t* row, std::ptrdiff_t pitch) noexcept;
 
     // Turn elements of 2, 4 and 8 bytes that lie side by side into bytes, zero where no significant bit is set.
     void (*flag_pairs)(const std::uint8_t* elements, int count, std::uint64_t significant,

@@ -112,16 +112,15 @@ void write_rows(const std::uint64_t* changes, std::int64_t rows, int columns, st
     }
 }
 
-void write_wide_rows(const std::uint64_t* changes, std::int64_t rows, int columns, const std::uint64_t* above,
-                     std::uint8_t* row, std::ptrdiff_t pitch) noexcept {
-    std::uint64_t words[kWideStrips];
-    for (int k = 0; k < kWideStrips; ++k) words[k] = above[k];
+void write_wide_rows(const std::uint64_t* changes, std::ptrdiff_t stride, std::int64_t rows, int columns,
+                     std::uint64_t* above, std::uint8_t* row, std::ptrdiff_t pitch) noexcept {
     const int whole = columns / kColumns;
     const int rest = columns % kColumns;
-    for (std::int64_t y = 0; y < rows; ++y, row += pitch, changes += kWideStrips) {
-        for (int k = 0; k < kWideStrips; ++k) words[k] ^= changes[k];
-        for (int k = 0; k < whole; ++k) store64(row + k * kColumns, words[k]);
-        if (rest > 0) store_some(row + whole * kColumns, words[whole], rest);
+    const int strips = whole + (rest > 0);
+    for (std::int64_t y = 0; y < rows; ++y, row += pitch, changes += stride) {
+        for (int k = 0; k < strips; ++k) above[k] ^= changes[k];  // apart from the stores, so that it goes by vectors
+        for (int k = 0; k < whole; ++k) store64(row + k * kColumns, above[k]);
+        if (rest > 0) store_some(row + whole * kColumns, above[whole], rest);
     }
 }
 
