@@ -12,12 +12,14 @@ from cloudrle import __version__
 
 if TYPE_CHECKING:
     from cloudseg_sdk.config import Decision, ModelConfig
+    from cloudseg_sdk.data.augment import Augmentation
     from cloudseg_sdk.data.dataset import CloudDataset
     from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError, DataError, ImageError, MissingExtraError
     from cloudseg_sdk.inference.prediction import Prediction, Predictions
     from cloudseg_sdk.segmenter import Segmenter
 
 __all__ = [
+    "Augmentation",
     "BundleError",
     "CloudDataset",
     "CloudsegError",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Augmentation": "cloudseg_sdk.data.augment",
     "BundleError": "cloudseg_sdk.errors",
     "CloudDataset": "cloudseg_sdk.data.dataset",
     "CloudsegError": "cloudseg_sdk.errors",

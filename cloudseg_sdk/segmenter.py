@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cloudseg_sdk.bundle import Bundle, read_bundle, write_bundle
 from cloudseg_sdk.config import Decision, ModelConfig
+from cloudseg_sdk.data.augment import Augmentation
 from cloudseg_sdk.data.dataset import CloudDataset
 from cloudseg_sdk.data.images import Source
 from cloudseg_sdk.errors import BundleError, DataError, MissingExtraError
@@ -161,13 +162,14 @@ class Segmenter:
         batch_size: int = 8,
         learning_rate: float = 1e-3,
         loss: str | keras.losses.Loss = "bce_dice",
+        augmentation: Augmentation | None = None,
         seed: int = 0,
         progress: bool = True,
     ) -> History:
         """Train the network, and keep the weights of the best epoch.
 
-        AdamW under a cosine schedule with warm-up; images and masks are flipped at random. The whole dataset is held
-        in memory at the network's sizes (uint8). Weights and optimizer steps stay on Keras' default device.
+        AdamW under a cosine schedule with warm-up. Datasets that :meth:`CloudDataset.cache` has not been called on are
+        read into memory at the network's size. Weights and optimizer steps stay on Keras' default device.
 
         Parameters
         ----------
@@ -177,8 +179,10 @@ class Segmenter:
             The learning rate is the schedule's highest.
         loss
             "dice", "bce_dice", "tversky", "focal_tversky", or a Keras loss of masks and probabilities ``(N, H, W, C)``.
+        augmentation
+            What may happen to each image and its masks; None for the preset ``Augmentation()``.
         seed
-            Of the order of images and of their flips.
+            Of the order of images and of their augmentation.
         progress
             Show a progress bar.
 
@@ -198,7 +202,7 @@ class Segmenter:
         network = self.model
         from cloudseg_sdk.training.fit import FitOptions, fit_network, load_training_data
 
-        options = FitOptions(epochs, batch_size, learning_rate, loss, seed, progress)
+        options = FitOptions(epochs, batch_size, learning_rate, loss, augmentation or Augmentation(), seed, progress)
         data = load_training_data(self.config, train, validation, progress=progress)
         try:
             return fit_network(network, self.config, data, options)

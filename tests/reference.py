@@ -289,3 +289,81 @@ def best_mean_dice(scores: Maps, resized: Maps, truth: Maps, thresholds: tuple[f
         for cut in cuts[cuts <= 1]:
             best = max(best, float(np.where(scores >= cut, shown, hidden).mean()))
     return best
+
+
+# Training data: parts of a dataset, and what augmentation does to images and masks.
+
+
+def strata(combinations: Sequence[tuple[bool, ...]], common: float, seed: int) -> list[list[int]]:
+    """Images of each combination of classes, the commonest first and the rare ones together last, each shuffled."""
+    members: dict[tuple[bool, ...], list[int]] = {}
+    for number in np.random.default_rng(seed).permutation(len(combinations)).tolist():
+        members.setdefault(combinations[number], []).append(number)
+    ranked = sorted(members, key=lambda combination: (-len(members[combination]), combination))
+    rare = {number for one in ranked if len(members[one]) < common for number in members[one]}
+    shuffled = np.random.default_rng(seed).permutation(len(combinations)).tolist()
+    return [members[one] for one in ranked if len(members[one]) >= common] + [[n for n in shuffled if n in rare]]
+
+
+def split(combinations: Sequence[tuple[bool, ...]], share: float, seed: int) -> set[int]:
+    """Walk along the strata, saving up for one image after the other."""
+    wanted = min(max(round(share * len(combinations)), 1), len(combinations) - 1)
+    chosen, saved = set(), 0
+    for stratum in strata(combinations, 1 / min(share, 1 - share), seed):
+        for number in stratum:
+            saved += wanted
+            if saved >= len(combinations):
+                saved -= len(combinations)
+                chosen.add(number)
+    return chosen
+
+
+def folds(combinations: Sequence[tuple[bool, ...]], count: int, seed: int) -> list[set[int]]:
+    """Deal the strata out like cards."""
+    hands: list[set[int]] = [set() for _ in range(count)]
+    turn = 0
+    for stratum in strata(combinations, count, seed):
+        for number in stratum:
+            hands[turn % count].add(number)
+            turn += 1
+    return hands
+
+
+def _origins(grid: Shape, size: Shape, matrix: Maps) -> tuple[Maps, Maps]:
+    """Rows and columns that each pixel's centre comes from, in pixels of the grid from its corner.
+
+    `matrix` takes points (x, y) of an image of `size` to where they come from; the grid covers the same ground.
+    """
+    rows, columns = np.empty(grid), np.empty(grid)
+    for row in range(grid[0]):
+        for column in range(grid[1]):
+            x, y = (column + 0.5) * size[1] / grid[1], (row + 0.5) * size[0] / grid[0]
+            from_x, from_y = np.asarray(matrix) @ (x, y, 1.0)
+            rows[row, column], columns[row, column] = from_y * grid[0] / size[0], from_x * grid[1] / size[1]
+    return rows, columns
+
+
+def warp_mask(mask: Mask, size: Shape, matrix: Maps) -> tuple[Mask, Mask]:
+    """Nearest pixel of a mask that covers an image of `size`, and where that is beyond doubt; nothing outside."""
+    rows, columns = _origins(mask.shape, size, matrix)
+    inside = (rows >= 0) & (rows < mask.shape[0]) & (columns >= 0) & (columns < mask.shape[1])
+    values = np.zeros_like(mask)
+    values[inside] = mask[np.floor(rows[inside]).astype(int), np.floor(columns[inside]).astype(int)]
+    certain = (np.abs(rows - np.rint(rows)) > 0.02) & (np.abs(columns - np.rint(columns)) > 0.02)
+    return values, certain
+
+
+def warp_image(image: Maps, matrix: Maps) -> Maps:
+    """Bilinear between the centres of pixels; outside there is black."""
+    height, width = image.shape[:2]
+    rows, columns = _origins((height, width), (height, width), matrix)
+    result = np.zeros(image.shape)
+    for row in range(height):
+        for column in range(width):
+            y, x = rows[row, column] - 0.5, columns[row, column] - 0.5
+            for near_y in (math.floor(y), math.floor(y) + 1):
+                for near_x in (math.floor(x), math.floor(x) + 1):
+                    if 0 <= near_y < height and 0 <= near_x < width:
+                        weight = (1 - abs(y - near_y)) * (1 - abs(x - near_x))
+                        result[row, column] += weight * image[near_y, near_x]
+    return result

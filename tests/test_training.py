@@ -17,15 +17,14 @@ from keras import ops
 from numpy.typing import NDArray
 
 from cloudrle import RLE
-from cloudseg_sdk import CloudDataset, ModelConfig, Segmenter
+from cloudseg_sdk import Augmentation, CloudDataset, ModelConfig, Segmenter
 from cloudseg_sdk.config import Decision
-from cloudseg_sdk.data.arrays import TrainingArrays, load_arrays
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError, ImageError
 from cloudseg_sdk.inference.postprocess import presence_scores, resize_map
 from cloudseg_sdk.metrics import METRIC_SIZE, truth_at_metric_size
 from cloudseg_sdk.models.serving import serving_model
 from cloudseg_sdk.models.weights import get_weights
-from cloudseg_sdk.training.batches import Batches
+from cloudseg_sdk.training.batches import Batch, Batches, Samples
 from cloudseg_sdk.training.calibrate import THRESHOLDS, calibrate_decision
 from cloudseg_sdk.training.losses import LOSSES, BCEDice
 
@@ -69,9 +68,14 @@ def validation(tmp_path_factory: pytest.TempPathFactory) -> CloudDataset:
     return make_dataset(tmp_path_factory.mktemp("data") / "validation", 7, seed=2)
 
 
+def dense(dataset: CloudDataset, config: ModelConfig) -> Batch:
+    """All images and masks at the network's sizes."""
+    return Samples.of(dataset, config, progress=False).stack(slice(None))
+
+
 def maps_of(segmenter: Segmenter, dataset: CloudDataset) -> NDArray[np.float32]:
-    batch = load_arrays(dataset, segmenter.config, progress=False).images
-    return np.asarray(serving_model(segmenter.model, segmenter.config).predict_on_batch(batch))
+    images, _ = dense(dataset, segmenter.config)
+    return np.asarray(serving_model(segmenter.model, segmenter.config).predict_on_batch(images))
 
 
 def dense_truth(dataset: CloudDataset) -> NDArray[np.uint8]:
@@ -82,10 +86,10 @@ def dense_truth(dataset: CloudDataset) -> NDArray[np.uint8]:
     return np.asarray(quarters >= 2, np.uint8)
 
 
-# Arrays
+# Samples
 
 
-def test_arrays_hold_images_stretched_and_masks_by_area_in_the_datasets_order(tmp_path: Path) -> None:
+def test_samples_are_images_stretched_and_masks_by_area_in_the_datasets_order(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     paths, masks, blocks = [], [], []
     for number in range(5):
@@ -96,11 +100,11 @@ def test_arrays_hold_images_stretched_and_masks_by_area_in_the_datasets_order(tm
         blocks.append(block)
     for stride in (1, 2):
         config = replace(DEEP, output_stride=stride)
-        arrays = load_arrays(CloudDataset.from_masks(paths, masks, CLASSES), config, progress=False)
-        assert arrays.images.dtype == arrays.masks.dtype == np.uint8
-        np.testing.assert_array_equal(arrays.images, blocks)
+        images, drawn = dense(CloudDataset.from_masks(paths, masks, CLASSES), config)
+        assert images.dtype == drawn.dtype == np.uint8
+        np.testing.assert_array_equal(images, blocks)
         wanted = [np.stack([reference.area(m[:, :, c], config.output_size) for c in (0, 1)], axis=-1) for m in masks]
-        np.testing.assert_array_equal(arrays.masks, wanted)
+        np.testing.assert_array_equal(drawn, wanted)
 
 
 def test_images_are_stretched_whole_and_not_cropped(tmp_path: Path) -> None:
@@ -109,7 +113,7 @@ def test_images_are_stretched_whole_and_not_cropped(tmp_path: Path) -> None:
     path = tmp_path / "tall.png"
     cv2.imwrite(str(path), tall[:, :, ::-1])
     dataset = CloudDataset.from_masks([path], [np.zeros((8, 8, 2), np.uint8)], CLASSES)
-    (image,) = load_arrays(dataset, TINY, progress=False).images
+    ((image,), _) = dense(dataset, TINY)
     quarters = tall[::100, ::30].repeat(16, axis=0).repeat(24, axis=1)
     inner = np.ones(SIZE, bool)
     inner[14:18], inner[:, 22:26] = False, False  # where colours meet
@@ -120,36 +124,44 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "images", 4, seed=3)
     dataset[2].image.write_bytes(dataset[2].image.read_bytes()[:60])
     with pytest.raises(ImageError, match=r"2\.png"):
-        load_arrays(dataset, TINY, progress=False)
+        dense(dataset, TINY)
     dataset[2].image.unlink()
     with pytest.raises(ImageError, match=r"2\.png"):
-        load_arrays(dataset, TINY, progress=False)
+        dense(dataset, TINY)
 
 
 # Batches
 
 
-def numbered_arrays(count: int, stride: int = 2) -> TrainingArrays:
+def numbered_samples(count: int, stride: int = 2) -> Samples:
     """Random masks; each image is its two masks blown up, and its number."""
     masks = (np.random.default_rng(4).random((count, 16, 24, 2)) < 0.5).astype(np.uint8)
     fine = 255 * masks.repeat(stride, axis=1).repeat(stride, axis=2)
     numbers = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (*fine.shape[:3], 1))
-    return TrainingArrays(np.concatenate([fine, numbers], axis=-1), masks)
+    images = np.concatenate([fine, numbers], axis=-1)
+    images.flags.writeable = False  # like those of a cache
+    rles = tuple((RLE.from_mask(mask[:, :, 0]), RLE.from_mask(mask[:, :, 1])) for mask in masks)
+    return Samples(tuple(images), rles, (16, 24), CLASSES)
 
 
-def epoch(batches: Batches) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+def flipped(samples: Samples, batch_size: int, seed: int, threads: int | None = None) -> Batches:
+    return Batches(samples, batch_size, seed=seed, augmentation=Augmentation.flips_only(), threads=threads)
+
+
+def epoch(batches: Batches) -> list[Batch]:
+    """One epoch as Keras reads it."""
     drawn = [batches[index] for index in range(len(batches))]
     batches.on_epoch_end()
     return drawn
 
 
-def order(drawn: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> list[int]:
+def order(drawn: list[Batch]) -> list[int]:
     return [int(image[0, 0, 2]) for images, _ in drawn for image in images]
 
 
 @pytest.mark.parametrize(("count", "batch_size"), [(11, 4), (12, 4), (3, 8), (1, 1), (1, 5)])
 def test_every_epoch_sees_every_image_and_fills_its_last_batch_from_its_beginning(count: int, batch_size: int) -> None:
-    batches = Batches(numbered_arrays(count), batch_size, seed=0)
+    batches = flipped(numbered_samples(count), batch_size, seed=0)
     for _ in range(4):
         drawn = epoch(batches)
         assert len(drawn) == -(-count // batch_size)
@@ -162,14 +174,15 @@ def test_every_epoch_sees_every_image_and_fills_its_last_batch_from_its_beginnin
 
 
 def test_images_and_masks_are_flipped_together_in_all_four_ways() -> None:
-    arrays = numbered_arrays(10)
-    batches = Batches(arrays, 4, seed=1)
+    samples = numbered_samples(10)
+    _, all_masks = samples.stack(slice(None))
+    batches = flipped(samples, 4, seed=1)
     ways = []
     for _ in range(8):
         for images, masks in epoch(batches):
             np.testing.assert_array_equal(images[:, :, :, :2], 255 * masks.repeat(2, axis=1).repeat(2, axis=2))
             for image, mask in zip(images, masks, strict=True):
-                whole = arrays.masks[image[0, 0, 2]]
+                whole = all_masks[image[0, 0, 2]]
                 turned = [whole, whole[::-1], whole[:, ::-1], whole[::-1, ::-1]]
                 ways.append([bool((mask == other).all()) for other in turned])
     assert np.sum(ways, axis=1).tolist() == [1] * len(ways)
@@ -177,16 +190,16 @@ def test_images_and_masks_are_flipped_together_in_all_four_ways() -> None:
 
 
 def test_batches_leave_the_dataset_as_it_was() -> None:
-    arrays, kept = numbered_arrays(5), numbered_arrays(5)
-    for images, masks in epoch(Batches(arrays, 2, seed=0)):
+    samples = numbered_samples(5)
+    for images, masks in epoch(flipped(samples, 2, seed=0)):
         images[:], masks[:] = 0, 0
-    np.testing.assert_array_equal(arrays.images, kept.images)
-    np.testing.assert_array_equal(arrays.masks, kept.masks)
+    for part, kept in zip(samples.stack(slice(None)), numbered_samples(5).stack(slice(None)), strict=True):
+        np.testing.assert_array_equal(part, kept)
 
 
 def test_the_seed_decides_order_and_flips_and_epochs_differ() -> None:
-    arrays = numbered_arrays(10)
-    first, again, other = Batches(arrays, 4, seed=5), Batches(arrays, 4, seed=5), Batches(arrays, 4, seed=6)
+    samples = numbered_samples(10)
+    first, again, other = flipped(samples, 4, seed=5), flipped(samples, 4, seed=5), flipped(samples, 4, seed=6)
     orders = []
     for _ in range(3):
         drawn, same, different = epoch(first), epoch(again), epoch(other)
@@ -198,11 +211,101 @@ def test_the_seed_decides_order_and_flips_and_epochs_differ() -> None:
     assert len(set(orders)) == 3
 
 
-def test_reading_a_batch_twice_gives_it_twice() -> None:
-    batches = Batches(numbered_arrays(10), 4, seed=5)
-    for index in (2, 0, 2):
-        for part, again in zip(batches[index], batches[index], strict=True):
+def everything(augmentation: Augmentation, threads: int, start: int) -> list[Batch]:
+    """Two epochs from a batch on, read by `threads`."""
+    batches = Batches(numbered_samples(11), 4, seed=5, augmentation=augmentation, threads=threads)
+    return [*batches.epoch(1, start), *batches.epoch(2)]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+@pytest.mark.parametrize("start", [0, 2])
+def test_batches_do_not_depend_on_the_number_of_threads_or_on_where_a_run_begins(threads: int, start: int) -> None:
+    augmentation = Augmentation(warp=1, cutout=0.5)
+    batches = Batches(numbered_samples(11), 4, seed=5, augmentation=augmentation)
+    alone = [batches.batch(number, index) for number in (1, 2) for index in range(3)][start:]
+    drawn = everything(augmentation, threads, start)
+    assert len(drawn) == len(alone)
+    for pair, wanted in zip(drawn, alone, strict=True):
+        for part, again in zip(pair, wanted, strict=True):
             np.testing.assert_array_equal(part, again)
+
+
+def test_batches_may_be_read_in_any_order_and_twice() -> None:
+    batches = flipped(numbered_samples(11), 4, seed=5)
+    for index in (2, 0, 0, 1, 2, 1, -1 % 3):
+        for part, again in zip(batches[index], batches.batch(0, index), strict=True):
+            np.testing.assert_array_equal(part, again)
+
+
+def test_the_batch_size_does_not_change_what_happens_to_an_image() -> None:
+    samples = numbered_samples(12)
+    for part in (0, 1):
+        one, other = (np.concatenate([pair[part] for pair in epoch(flipped(samples, size, 5))]) for size in (3, 4))
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_few_batches_are_made_ahead_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[int, int]] = []
+    plain = Batches.batch
+
+    def batch(self: Batches, epoch: int, index: int) -> Batch:
+        made.append((epoch, index))
+        return plain(self, epoch, index)
+
+    monkeypatch.setattr(Batches, "batch", batch)
+    batches = flipped(numbered_samples(11), 4, seed=5, threads=2)
+    seen = batches.epoch(0)
+    for _ in range(3):
+        next(seen)
+    batches._pool.shutdown(wait=True)
+    # Three asked for, and those being made when the third was: into the next epoch, so that its start does not wait.
+    assert sorted(made) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+
+
+def test_a_fault_in_a_thread_reaches_the_loop() -> None:
+    samples = numbered_samples(5)
+    broken = replace(samples, rles=(*samples.rles[:4], 2 * (RLE.from_mask(np.ones((3, 3))),)))
+    with pytest.raises(ValueError, match="could not broadcast"):
+        list(flipped(broken, 2, seed=0).epoch(0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
+        ({"batch_size": 2.0}, "batch_size must be a whole number of at least 1, got 2.0"),
+        ({"threads": 0}, "threads must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_batches_of_nothing_are_refused(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Batches(numbered_samples(2), **{"batch_size": 1, "seed": 0, "augmentation": Augmentation(), **arguments})
+    assert str(caught.value) == words
+
+
+def test_a_plot_of_a_batch_shows_it(train: CloudDataset) -> None:
+    batches = flipped(Samples.of(train, TINY, progress=False), 3, seed=0)
+    images, masks = batches.batch(1, 1)
+    figure = batches.plot(1, 1)
+    assert len(figure.axes) == 3 * (1 + 2)
+    for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        bare, *classes = figure.axes[3 * number : 3 * number + 3]
+        np.testing.assert_array_equal(bare.images[0].get_array(), image)
+        assert [axis.get_title() for axis in classes] == [
+            f"{name}: {mask[:, :, channel].mean():.0%}" for channel, name in enumerate(CLASSES)
+        ]
+        for channel, axis in enumerate(classes):
+            shown = (np.asarray(axis.images[0].get_array()) != image).any(axis=-1)
+            assert shown.any() == mask[:, :, channel].any()
+
+
+def test_a_cache_of_another_size_is_refused(train: CloudDataset) -> None:
+    with pytest.raises(DataError) as caught:
+        Segmenter.build(FLAT).fit(train.cache((16, 24), progress=False), train, progress=False)
+    assert str(caught.value) == (
+        "the dataset is cached at (16, 24), but the network's input_size is (32, 48) (height, width); cache it at that "
+        "size"
+    )
 
 
 # Fit
@@ -248,20 +351,25 @@ def test_two_heads_train_on_the_mean_of_their_losses_plus_the_penalty(tmp_path: 
     mask = np.stack([np.ones((40, 60)), np.zeros((40, 60))], axis=-1).astype(np.uint8)
     dataset = CloudDataset.from_masks([tmp_path / "flat.png"], [mask], CLASSES)
     segmenter = Segmenter.build(replace(DEEP, normalization="none", l2=0.05), seed=2)
-    arrays = load_arrays(dataset, segmenter.config, progress=False)
+    images, masks = dense(dataset, segmenter.config)
 
     def losses() -> list[float]:
-        heads = [np.asarray(head) for head in segmenter.model(arrays.images.astype(np.float32) / 127.5 - 1)]
-        return [
-            reference.bce_loss(arrays.masks, head) + reference.dice_loss(arrays.masks, head, "image") for head in heads
-        ]
+        heads = [np.asarray(head) for head in segmenter.model(images.astype(np.float32) / 127.5 - 1)]
+        return [reference.bce_loss(masks, head) + reference.dice_loss(masks, head, "image") for head in heads]
 
     kernels = [array for path, array in get_weights(segmenter.model).items() if path.endswith("kernel")]
     penalty = 0.05 * sum(float(np.square(kernel).sum()) for kernel in kernels)
     first, last = losses()
     assert abs(first - last) > 0.1
     history = segmenter.fit(
-        dataset, dataset, epochs=6, batch_size=1, learning_rate=0.02, loss="bce_dice", progress=False
+        dataset,
+        dataset,
+        epochs=6,
+        batch_size=1,
+        learning_rate=0.02,
+        loss="bce_dice",
+        augmentation=Augmentation.flips_only(),
+        progress=False,
     )
     assert history["loss"][0] == pytest.approx((first + last) / 2 + penalty, rel=1e-4)
     assert history["loss"][-1] < 0.9 * history["loss"][0]
@@ -312,6 +420,7 @@ def test_every_image_reaches_the_network_in_every_epoch_in_the_seeds_order(tmp_p
             everything,
             epochs=4,
             batch_size=3,
+            augmentation=Augmentation.flips_only(),
             loss=Recorder(lambda y_true: seen.extend(y_true[:, :, 0, 0].sum(axis=1).astype(int))),
             seed=3,
             progress=False,
@@ -319,7 +428,7 @@ def test_every_image_reaches_the_network_in_every_epoch_in_the_seeds_order(tmp_p
     finally:
         tf.config.run_functions_eagerly(False)
     epochs = [seen[start : start + 10] for start in range(0, 40, 10)]  # three batches of three, one image to validate
-    batches = Batches(load_arrays(dataset, FLAT, progress=False), 3, seed=3)
+    batches = flipped(Samples.of(dataset, FLAT, progress=False), 3, seed=3)
     drawn = [[int(mask[:, 0, 0].sum()) for _, part in epoch(batches) for mask in part] for _ in range(6)]
     assert drawn.count(epochs[0][:9]) == 1
     first = drawn.index(epochs[0][:9])  # Keras may end an epoch before the first, having looked at the shapes
@@ -377,7 +486,7 @@ def test_a_keras_loss_of_the_users_own_trains_and_is_measured_over_all_images(
     loss = keras.losses.BinaryCrossentropy()
     history = segmenter.fit(train, validation, epochs=5, batch_size=3, learning_rate=0.02, loss=loss, progress=False)
     assert history["loss"][-1] < history["loss"][0]
-    truth = load_arrays(validation, FLAT, progress=False).masks
+    _, truth = dense(validation, FLAT)
     best = int(np.argmax(history["val_dice"]))
     wanted = reference.bce_loss(truth, maps_of(segmenter, validation))
     assert history["val_loss"][best] == pytest.approx(wanted, rel=1e-3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudseg_sdk.config import CLOUD_CLASSES, check_classes
+from cloudseg_sdk.data.cache import ImageCache, cache_images
 from cloudseg_sdk.data.readers import Example, read_coco, read_kaggle, read_masks
+from cloudseg_sdk.data.splits import choose_share, deal_folds
 from cloudseg_sdk.errors import DataError
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class CloudDataset(Sequence[Example]):
         In the order in which they will be evaluated.
     classes
         Names, in the order of each example's masks.
+    cached
+        What :meth:`cache` has made, or None.
 
     Raises
     ------
@@ -40,6 +44,7 @@ class CloudDataset(Sequence[Example]):
 
     examples: tuple[Example, ...]
     classes: tuple[str, ...]
+    cached: ImageCache | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         check_classes(self.classes)
@@ -118,14 +123,48 @@ class CloudDataset(Sequence[Example]):
     def __getitem__(self, index: int | slice) -> Example | CloudDataset:
         """Return one example, or for a slice a smaller dataset."""
         if isinstance(index, slice):
-            return CloudDataset(self.examples[index], self.classes)
+            return replace(self, examples=self.examples[index])
         return self.examples[index]
 
     def __iter__(self) -> Iterator[Example]:
         return iter(self.examples)
 
+    def cache(self, size: tuple[int, int], folder: str | Path | None = None, *, progress: bool = True) -> CloudDataset:
+        """Return this dataset with its images decoded and stretched to `size`, so that training reads no file again.
+
+        Its parts (:meth:`split`, :meth:`folds`, slices) share them. :meth:`cloudseg_sdk.Segmenter.fit` does this in
+        memory with a dataset that has not been cached; name a folder to pay for it once, or where memory is short:
+        4,439 images take 1.3 GB at 256 x 384.
+
+        Parameters
+        ----------
+        size
+            (height, width), the model's ``config.input_size``.
+        folder
+            Where to keep the pixels, made if need be; they are then read through memory maps. It may hold several
+            datasets and sizes, and several processes may build it at once. A run that was killed goes on where it
+            stopped; an image file that changed is read again; what nobody needs any more is yours to delete. None
+            keeps them in memory, like :meth:`tf.data.Dataset.cache`.
+        progress
+            Show a progress bar.
+
+        Raises
+        ------
+        ImageError
+            Where an image cannot be read; it names the file.
+        OSError
+            Where the folder cannot be written.
+        """
+        files = (example.image for example in self)
+        return replace(
+            self, cached=cache_images(files, size, None if folder is None else Path(folder), progress=progress)
+        )
+
     def split(self, validation: float = 0.2, seed: int = 0) -> tuple[CloudDataset, CloudDataset]:
-        """Part the dataset at random into training and validation; no image is in both.
+        """Part the dataset at random into training and validation, with the same mix of classes in both.
+
+        Each combination of classes is shared out as `validation` says, give or take an image; combinations too rare
+        for that are shared out together. Images whose files are the same to the byte stay together.
 
         Parameters
         ----------
@@ -133,15 +172,38 @@ class CloudDataset(Sequence[Example]):
             Fraction of the images in the second part, above 0 and below 1; at least one image goes to each.
         seed
             The same seed gives the same parts.
+
+        Raises
+        ------
+        DataError
+            Where the fraction is out of range, or there are no two different images.
         """
         if not 0 < validation < 1 or len(self) < 2:
             raise DataError(
                 f"a split needs a fraction between 0 and 1 and at least 2 images, got {validation!r} of {len(self)}"
             )
-        order = np.random.default_rng(seed).permutation(len(self))
-        count = min(max(round(validation * len(self)), 1), len(self) - 1)
-        # Each part keeps the dataset's own order, so that results line up with files.
-        return self._take(np.sort(order[count:])), self._take(np.sort(order[:count]))
+        return self._part(choose_share(self.examples, validation, seed))
+
+    def folds(self, count: int = 5, seed: int = 0) -> list[tuple[CloudDataset, CloudDataset]]:
+        """Return `count` pairs of training and validation; every image validates in exactly one of them.
+
+        The validation parts are alike in size and in their mix of classes, like those of :meth:`split`.
+
+        Parameters
+        ----------
+        count
+            At least 2.
+        seed
+            The same seed gives the same folds.
+
+        Raises
+        ------
+        DataError
+            Where there are fewer different images than folds.
+        """
+        if type(count) is not int or count < 2:
+            raise DataError(f"the number of folds must be a whole number of at least 2, got {count!r}")
+        return [self._part(fold) for fold in deal_folds(self.examples, count, seed)]
 
     def plot(self, count: int = 4, seed: int = 0) -> Figure:
         """Draw `count` images chosen by `seed`, each with its masks in the classes' colours (needs matplotlib)."""
@@ -152,5 +214,9 @@ class CloudDataset(Sequence[Example]):
         order = np.random.default_rng(seed).permutation(len(self))[:count]
         return plot_examples(self._take(np.sort(order)).examples, self.classes)
 
-    def _take(self, indices: NDArray[np.integer[Any]]) -> CloudDataset:
-        return CloudDataset(tuple(self.examples[i] for i in indices), self.classes)
+    def _part(self, validation: NDArray[np.intp]) -> tuple[CloudDataset, CloudDataset]:
+        # Each part keeps the dataset's own order, so that results line up with files.
+        return self._take(np.setdiff1d(np.arange(len(self)), validation)), self._take(validation)
+
+    def _take(self, indices: NDArray[np.intp]) -> CloudDataset:
+        return replace(self, examples=tuple(self.examples[index] for index in indices))

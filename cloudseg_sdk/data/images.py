@@ -35,12 +35,22 @@ def read_image(source: Source) -> Image:
     if isinstance(source, np.ndarray):
         return _check_array(source)
     path = Path(source)
+    return decode_image(read_file(path), path)
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of an image file, or raise an ImageError that names it."""
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # the latter for a NUL in the name
         raise ImageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     if not data:
         raise ImageError(f"{path} is empty (0 bytes)")
+    return data
+
+
+def decode_image(data: bytes, path: Path) -> Image:
+    """Return the image that a file's bytes hold, RGB uint8 ``(H, W, 3)``; `path` is for the error's words."""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:

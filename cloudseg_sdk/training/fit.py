@@ -10,14 +10,14 @@ import numpy as np
 
 from cloudrle import RLE
 from cloudseg_sdk.config import Decision, ModelConfig
-from cloudseg_sdk.data.arrays import TrainingArrays, load_arrays
+from cloudseg_sdk.data.augment import Augmentation
 from cloudseg_sdk.data.dataset import CloudDataset
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
 from cloudseg_sdk.inference.engines import Engine, KerasEngine
 from cloudseg_sdk.inference.postprocess import decide
 from cloudseg_sdk.metrics import METRIC_SIZE, pair_dice, truth_at_metric_size
 from cloudseg_sdk.models.serving import serving_model, serving_parts
-from cloudseg_sdk.training.batches import Batches
+from cloudseg_sdk.training.batches import Batches, Samples
 from cloudseg_sdk.training.losses import LOSSES
 
 History = dict[str, list[float]]
@@ -34,6 +34,7 @@ class FitOptions:
     batch_size: int
     learning_rate: float
     loss: str | keras.losses.Loss
+    augmentation: Augmentation
     seed: int
     progress: bool
 
@@ -53,23 +54,23 @@ class FitOptions:
 class TrainingData:
     """What one run trains and measures on, read and checked."""
 
-    train: TrainingArrays
-    validation: TrainingArrays
+    train: Samples
+    validation: Samples
     truth: list[tuple[RLE, ...]]  # of the validation images, at the metric's size
 
 
 def load_training_data(
     config: ModelConfig, train: CloudDataset, validation: CloudDataset, *, progress: bool
 ) -> TrainingData:
-    """Check both datasets and read them into memory."""
+    """Check both datasets, and read into memory what is not cached."""
     for name, dataset in (("train", train), ("validation", validation)):
         if dataset.classes != config.classes:
             raise DataError(f"{name} has the classes {dataset.classes}, the model {config.classes}")
         if not len(dataset):
             raise DataError(f"{name} holds no images")
     return TrainingData(
-        train=load_arrays(train, config, progress=progress),
-        validation=load_arrays(validation, config, progress=progress),
+        train=Samples.of(train, config, progress=progress),
+        validation=Samples.of(validation, config, progress=progress),
         truth=[truth_at_metric_size(example.rles) for example in validation],
     )
 
@@ -81,7 +82,7 @@ def fit_network(network: keras.Model, config: ModelConfig, data: TrainingData, o
     began with.
     """
     loss = LOSSES[options.loss]() if isinstance(options.loss, str) else options.loss
-    batches = Batches(data.train, options.batch_size, options.seed)
+    batches = Batches(data.train, options.batch_size, seed=options.seed, augmentation=options.augmentation)
     images, heads = serving_parts(network, config)
     model = _SupervisedModel(images, heads, name="supervised")
     model.target_loss = loss
@@ -139,7 +140,7 @@ class _Best(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         self._engine: Engine = KerasEngine(serving_model(network, config))
         self._decision = Decision.plain(len(config.classes))
         self._truth = data.truth
-        self._arrays = data.validation
+        self._samples = data.validation
         self._loss = loss
         self._batch_size = batch_size
         self._best = -1.0
@@ -153,8 +154,9 @@ class _Best(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         losses, dice = [], []
         for start in range(0, len(self._truth), self._batch_size):
             part = slice(start, start + self._batch_size)
-            maps = self._engine.run(self._arrays.images[part])
-            losses.append(float(self._loss(self._arrays.masks[part], maps)) * len(maps))
+            images, masks = self._samples.stack(part)
+            maps = self._engine.run(images)
+            losses.append(float(self._loss(masks, maps)) * len(maps))
             predicted = [decide(one, METRIC_SIZE, self._decision) for one in maps]
             dice += [pair_dice(*pair).mean() for pair in zip(self._truth[part], predicted, strict=True)]
         score = float(np.mean(dice))
