@@ -84,7 +84,10 @@ def train(
     batch_size: Annotated[int, typer.Option(min=1)] = 8,
     learning_rate: Annotated[float, typer.Option(help="The highest of the schedule.")] = 1e-3,
     loss: Annotated[str, typer.Option(help="dice, bce_dice, tversky or focal_tversky.")] = "bce_dice",
-    seed: Annotated[int, typer.Option(help="Of split, weights, order and flips.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of split, weights, order and augmentation.")] = 0,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder to keep decoded images in for the next run.", show_default=False)
+    ] = None,
     dtype: Annotated[Literal["float32", "float16"], typer.Option(help="How weights are stored.")] = "float32",
 ) -> None:
     """Train a network on your own labels, calibrate it, score it, and save it.
@@ -104,6 +107,8 @@ def train(
         config = ModelConfig(input_size=_parse_size(size), filters=_parse_numbers(filters), output_stride=output_stride)
     _require_parent(out)
     dataset = CloudDataset.from_kaggle(data, _parse_size(label_shape))
+    if cache is not None:
+        dataset = dataset.cache(config.input_size, cache)
     training, rest = dataset.split(validation=0.2, seed=seed)
     validation, held_out = rest.split(validation=0.5, seed=seed)
     typer.echo(f"{len(training):,} images to train on, {len(validation):,} to calibrate on, {len(held_out):,} held out")
