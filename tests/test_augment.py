@@ -110,6 +110,7 @@ def test_values_are_scaled_and_shifted_and_clipped() -> None:
     assert -0.42 < np.min(factors) < -0.35
     assert 0.17 < np.max(offsets) < 0.21
     assert -0.21 < np.min(offsets) < -0.17
+    assert abs(np.corrcoef(factors, offsets)[0, 1]) < 0.2
 
 
 def test_a_hole_is_black_in_the_image_and_nowhere_else() -> None:

@@ -64,7 +64,8 @@ def test_train_then_predict_then_evaluate(
     cloudseg: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, out = tmp_path / "models" / "m.cloudseg", tmp_path / "out"
-    assert cloudseg("train", "--data", data, "--out", model, *TINY) == 0
+    assert cloudseg("train", "--data", data, "--out", model, "--cache", tmp_path / "cache", *TINY) == 0
+    assert list((tmp_path / "cache").iterdir())
     printed = capsys.readouterr().out
     assert "10 images to train on, 1 to calibrate on, 1 held out" in printed
     assert "mean Dice" in printed

@@ -34,7 +34,15 @@ def test_the_codec_example_round_trips() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["cloudseg_sdk.config", "cloudseg_sdk.metrics", "cloudseg_sdk.segmenter", "cloudseg_sdk.synthetic"],
+    [
+        "cloudseg_sdk.config",
+        "cloudseg_sdk.data.augment",
+        "cloudseg_sdk.data.dataset",
+        "cloudseg_sdk.metrics",
+        "cloudseg_sdk.segmenter",
+        "cloudseg_sdk.synthetic",
+        "cloudseg_sdk.training.batches",
+    ],
 )
 def test_examples_in_docstrings_are_true(name: str) -> None:
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)

@@ -1,9 +1,9 @@
 """Images decoded and stretched once: kept in memory, or in a folder that any number of runs and processes share.
 
 Such a folder holds shards: raw RGB pixels of up to `SHARD` images each, written whole or not at all and read through a
-memory map. A shard's name is a hash of the bytes of its image files and of the size: it never serves pixels of a file
+memory map. A shard's name holds the size and a hash of the bytes of its image files: it never serves pixels of a file
 that has changed since, and it still serves those of a folder that was copied or touched. That costs one reading of the
-files at the start of a run.
+files at the start of a run, a third of a second for 4,439 scenes of 480 x 320.
 
 Labels are not here: as runs they fit into memory, and resizing those of a whole dataset takes less than a second.
 """
@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -74,7 +73,7 @@ def _load_shard(files: Sequence[Path], size: tuple[int, int], folder: Path | Non
     shape = (len(files), *size, 3)
     if folder is None:
         return _decode(files, contents, shape)
-    path = folder / f"{size[0]}x{size[1]}-{_key(contents, size)}.rgb"
+    path = folder / f"{size[0]}x{size[1]}-{_key(contents)}.rgb"
     if not path.is_file() or path.stat().st_size != math.prod(shape):
         pixels = _decode(files, contents, shape)
         with atomic_path(path) as temporary:
@@ -82,10 +81,10 @@ def _load_shard(files: Sequence[Path], size: tuple[int, int], folder: Path | Non
     return np.asarray(np.memmap(path, np.uint8, "r", shape=shape))
 
 
-def _key(contents: Iterable[bytes], size: tuple[int, int]) -> str:
+def _key(contents: Iterable[bytes]) -> str:
     # OpenCV's version is part of it, because JPEG decoders may differ in the last bit.
-    parts: list[Any] = [_FORMAT, cv2.__version__, size, *(hashlib.sha256(data).hexdigest() for data in contents)]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+    parts = [str(_FORMAT), cv2.__version__, *(hashlib.sha256(data).hexdigest() for data in contents)]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]
 
 
 def _decode(files: Iterable[Path], contents: Iterable[bytes], shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -40,6 +40,18 @@ class CloudDataset(Sequence[Example]):
     ------
     ConfigError
         Where the classes are not different names.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from cloudseg_sdk.synthetic import write_dataset
+    >>> with TemporaryDirectory() as folder:
+    ...     write_dataset(Path(folder), 10, size=(70, 105), label_shape=(140, 210))
+    ...     dataset = CloudDataset.from_kaggle(folder, label_shape=(140, 210))
+    ...     dataset = dataset.cache((32, 48), progress=False)
+    ...     sizes = [(len(train), len(validation)) for train, validation in dataset.folds(5)]
+    >>> sizes
+    [(8, 2), (8, 2), (8, 2), (8, 2), (8, 2)]
     """
 
     examples: tuple[Example, ...]

@@ -107,13 +107,14 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no type
 
     Examples
     --------
-    A loop of one's own, from the fourth batch of the third epoch on::
+    ``keras.Model.fit(batches, shuffle=False)`` takes them one after the other, epoch by epoch. A loop of one's own may
+    begin anywhere; here with the second of the three batches of the fourth epoch:
 
-        batches = Batches(samples, 8, seed=0, augmentation=Augmentation())
-        for images, masks in batches.epoch(2, start=3):
-            network.train_on_batch(images, masks)
-
-    ``keras.Model.fit(batches, shuffle=False)`` takes them one after the other, epoch by epoch.
+    >>> full = RLE.from_mask(np.ones((16, 24)))
+    >>> samples = Samples((np.zeros((32, 48, 3), np.uint8),) * 5, ((full,),) * 5, (16, 24), ("cloud",))
+    >>> batches = Batches(samples, 2, seed=0, augmentation=Augmentation())
+    >>> [(images.shape, masks.shape) for images, masks in batches.epoch(3, start=1)]
+    [((2, 32, 48, 3), (2, 16, 24, 1)), ((2, 32, 48, 3), (2, 16, 24, 1))]
     """
 
     def __init__(
