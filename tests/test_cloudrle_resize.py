@@ -108,9 +108,9 @@ def test_a_mask_without_pixels_has_no_other_size(shape: tuple[int, int], size: t
 
 
 def assorted_mask(rng: np.random.Generator, shape: tuple[int, int]) -> reference.Mask:
-    """Noise, stripes, long runs across the seams of columns, or blobs."""
+    """Noise, stripes, long runs across the seams of columns, blobs, or columns of noise among others."""
     height, width = shape
-    match rng.integers(5):
+    match rng.integers(6):
         case 0:
             return np.asarray((rng.random(shape) < rng.choice([0, 0.003, 0.05, 0.5, 0.95, 1])), np.uint8)
         case 1:
@@ -120,6 +120,9 @@ def assorted_mask(rng: np.random.Generator, shape: tuple[int, int]) -> reference
         case 3:
             cuts = np.unique(rng.integers(0, height * width + 1, 2 * rng.integers(1, 5)))
             return reference.paint(list(zip(cuts[::2], cuts[1::2], strict=False)), shape)
+        case 4:
+            noise = rng.random(shape) < 0.5
+            return np.where(rng.random(width) < rng.choice([0.1, 0.7]), noise, rng.random() < 0.5).astype(np.uint8)
         case _:
             blurred = cv2.GaussianBlur(rng.standard_normal(shape), (0, 0), float(rng.choice([0.7, 2, 6])))
             return np.asarray((blurred > np.median(blurred)), np.uint8)

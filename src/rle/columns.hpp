@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "rle/mask_kernels.hpp"
 #include "rle/run.hpp"
 
 namespace cloudrle {
@@ -26,8 +27,18 @@ class Writer {
         written_ = moved ? value_ : written_;
         value_ = value;
         position_ = position;
-        if (next_ == limit_) next_ = enlarge();
+        if (next_ == limit_) enlarge();
         *next_ = position;
+    }
+
+    // From this position on the mask has these pixels, 0 or not, and then goes on like the last of them.
+    void write(std::int64_t position, const std::vector<std::uint8_t>& pixels) {
+        set(position, false);  // settles what lies before
+        const auto count = static_cast<std::int64_t>(pixels.size());
+        while (limit_ - next_ < count + kSlack) enlarge();
+        std::uint64_t before = written_;
+        next_ += mask_kernels().find_boundaries(pixels.data(), count, position, &before, next_);
+        value_ = written_ = before != 0;
     }
 
     void finish(std::int64_t size) {
@@ -37,11 +48,11 @@ class Writer {
     }
 
   private:
-    std::int64_t* enlarge() {
-        const std::size_t used = boundaries_.size();
-        boundaries_.resize(2 * used);
+    [[gnu::cold]] void enlarge() {
+        const std::ptrdiff_t used = next_ - boundaries_.data();
+        boundaries_.resize(2 * boundaries_.size());
+        next_ = boundaries_.data() + used;
         limit_ = boundaries_.data() + boundaries_.size();
-        return boundaries_.data() + used;
     }
 
     std::vector<std::int64_t>& boundaries_;
@@ -72,6 +83,22 @@ class Column {
         return row < static_cast<std::uint64_t>(height_) ? static_cast<std::int64_t>(row) : height_;
     }
     void advance(bool by = true) noexcept { next_ += by; }
+
+    // Writes a 1 to each row where the value changes.
+    void mark(std::uint8_t* rows) const noexcept {
+        const std::int64_t* next = next_;
+        const auto mark_one = [&] {
+            const std::uint64_t row = static_cast<std::uint64_t>(*next) - static_cast<std::uint64_t>(top_);
+            if (row >= static_cast<std::uint64_t>(height_)) return false;
+            rows[row] = 1;
+            ++next;
+            return true;
+        };
+        while (last_ - next >= 4) {  // fewer jumps, measured
+            if (!mark_one() || !mark_one() || !mark_one() || !mark_one()) return;
+        }
+        while (next != last_ && mark_one()) continue;
+    }
 
   private:
     bool inside_;
@@ -107,8 +134,9 @@ class Source {
         return {next, last_, x * shape_.height, shape_.height, static_cast<bool>((next - first_) & 1)};
     }
 
-    std::int64_t boundaries_before(std::int64_t column) const noexcept {
-        return find(next_, column * shape_.height) - next_;
+    // Whether more than `count` boundaries lie between the present column and this one.
+    bool more_than(std::int64_t count, std::int64_t column) const noexcept {
+        return last_ - next_ > count && next_[count] < column * shape_.height;
     }
 
   private:
@@ -126,6 +154,27 @@ class Source {
     const std::int64_t* next_;
     const std::int64_t* last_;
     Shape shape_;
+};
+
+// One column as pixels: the quicker way to look at many boundaries.
+class PixelColumn {
+  public:
+    std::int64_t column() const noexcept { return column_; }
+
+    // Pixels of 0 and 1, until the next call; x is at or after the source's present column.
+    const std::uint8_t* read(const Source& source, std::int64_t x, std::int64_t height) {
+        if (x == column_) return pixels_.data();
+        column_ = x;
+        pixels_.assign(static_cast<std::size_t>(height + 63) / 64 * 64, 0);
+        const Column column = source.column(x);
+        column.mark(pixels_.data());
+        mask_kernels().accumulate(pixels_.data(), static_cast<std::int64_t>(pixels_.size()), column.inside());
+        return pixels_.data();
+    }
+
+  private:
+    std::int64_t column_ = -1;
+    std::vector<std::uint8_t> pixels_;
 };
 
 }  // namespace cloudrle

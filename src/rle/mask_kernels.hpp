@@ -35,6 +35,10 @@ struct MaskKernels {
     std::int64_t (*find_boundaries)(const std::uint8_t* pixels, std::int64_t count, std::int64_t position,
                                     std::uint64_t* before, std::int64_t* boundaries) noexcept;
 
+    // Turns changes into pixels: a byte is 1 where its pixel differs from the one before it, or from `before`, and then
+    // 1 where the pixel is set. `count` is a multiple of 64.
+    void (*accumulate)(std::uint8_t* bytes, std::int64_t count, std::uint64_t before) noexcept;
+
     // Writes the rows of a strip. changes[y] are the columns in which row y differs from the row above; the row above
     // the first is `above`.
     void (*write_rows)(const std::uint64_t* changes, std::int64_t rows, int columns, std::uint64_t above,

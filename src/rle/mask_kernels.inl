@@ -103,6 +103,17 @@ std::int64_t find_boundaries(const std::uint8_t* pixels, std::int64_t count, std
     return next - boundaries;
 }
 
+void accumulate(std::uint8_t* bytes, std::int64_t count, std::uint64_t before) noexcept {
+    std::uint64_t above = 0 - before;  // every bit is the pixel before
+    for (std::int64_t i = 0; i < count; i += 64) {
+        std::uint64_t word = pack64(bytes + i);
+        for (int width = 1; width < 64; width *= 2) word ^= word << width;
+        word ^= above;
+        store64(bytes + i, word);
+        above = 0 - (word >> 63);
+    }
+}
+
 void write_rows(const std::uint64_t* changes, std::int64_t rows, int columns, std::uint64_t above, std::uint8_t* row,
                 std::ptrdiff_t pitch) noexcept {
     if (columns == kColumns) {
@@ -134,6 +145,6 @@ void flag(const std::uint8_t* elements, int count, std::uint64_t significant, st
     }
 }
 
-constexpr MaskKernels kernels = {find_changes,        count_boundaries,   place_few,       place_many,
-                                 find_boundaries,     write_rows,         write_wide_rows, flag<std::uint16_t>,
-                                 flag<std::uint32_t>, flag<std::uint64_t>};
+constexpr MaskKernels kernels = {find_changes,        count_boundaries,    place_few,          place_many,
+                                 find_boundaries,     accumulate,          write_rows,         write_wide_rows,
+                                 flag<std::uint16_t>, flag<std::uint32_t>, flag<std::uint64_t>};

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "rle/axis.hpp"
 #include "rle/columns.hpp"
+#include "rle/coverage.hpp"
 
 namespace cloudrle {
 namespace {
@@ -13,6 +17,10 @@ namespace {
 // Whether a table of every row costs less than computing the rows at the boundaries. It keeps memory in proportion to
 // the runs.
 bool table_pays(std::int64_t count, Shape from, Shape to) noexcept { return from.height + to.height <= 32 * count; }
+
+// Up to so many boundaries are gone through one by one; where there are more, it is quicker to write columns out as
+// pixels and look at every row, of which there are `rows`. Measured.
+std::int64_t few(std::int64_t rows) noexcept { return rows / 16; }
 
 // Source rows to output rows.
 template <class Axis>
@@ -39,24 +47,54 @@ class Rows {
     std::vector<std::int32_t> table_;
 };
 
+// The sampled rows of columns that have many boundaries.
+class SampledPixels {
+  public:
+    SampledPixels(const NearestAxis& rows, Shape from, Shape to)
+        : height_(from.height), pixels_(static_cast<std::size_t>(to.height)) {
+        rows_.reserve(pixels_.size());
+        for (std::int64_t y = 0; y < to.height; ++y) rows_.push_back(static_cast<std::int32_t>(rows.pixel(y)));
+    }
+
+    void write(const Source& source, std::int64_t x, std::int64_t top, Writer& writer) {
+        const std::uint8_t* const column = column_.read(source, x, height_);
+        for (std::size_t y = 0; y < pixels_.size(); ++y) pixels_[y] = column[rows_[y]];
+        writer.write(top, pixels_);
+    }
+
+  private:
+    std::int64_t height_;
+    std::vector<std::int32_t> rows_;
+    PixelColumn column_;
+    std::vector<std::uint8_t> pixels_;
+};
+
 void resize_nearest(Source source, Shape from, Shape to, bool in_table, Writer& writer) {
     const NearestAxis columns(from.width, to.width);
-    const Rows rows(NearestAxis(from.height, to.height), from.height, to.height, in_table);
+    const NearestAxis down(from.height, to.height);
+    const Rows rows(down, from.height, to.height, in_table);
+    std::optional<SampledPixels> pixels;
     for (std::int64_t x = 0; x < to.width;) {
         const std::int64_t top = x * to.height;
         const std::int64_t sampled = columns.pixel(x);
         source.seek(sampled);
         bool value = source.inside();
-        writer.set(top, value);
         if (source.constant_before(sampled + 1)) {
+            writer.set(top, value);
             x = first_reaching(columns, source.changing(), x + 1, to.width);
             continue;
         }
-        Column column = source.column(sampled);
-        for (std::int64_t y = column.row(); y < from.height; y = column.row()) {
-            value = !value;
-            writer.set(top + rows.reaching(y), value);
-            column.advance();
+        if (source.more_than(few(from.height + to.height), sampled + 1)) {
+            if (!pixels) pixels.emplace(down, from, to);
+            pixels->write(source, sampled, top, writer);
+        } else {
+            writer.set(top, value);
+            Column column = source.column(sampled);
+            for (std::int64_t y = column.row(); y < from.height; y = column.row()) {
+                value = !value;
+                writer.set(top + rows.reaching(y), value);
+                column.advance();
+            }
         }
         ++x;
     }
@@ -143,55 +181,37 @@ void blend_boundaries(const Blend& blend, Column first, Column second, std::int6
     fill(rows.height);
 }
 
-// Writes the two columns out, one byte for a row, and looks at every output row.
-class DenseColumns {
+// Looks at every output row, as two columns have many boundaries.
+class BlendedPixels {
   public:
-    void blend(const Blend& blend, Column first, Column second, std::int64_t source_height, const LinearRows& rows,
-               std::int64_t top, Writer& writer) {
-        states_.assign(static_cast<std::size_t>(source_height + 7) / 8 * 8, 0);
-        mark(first, 1, source_height);
-        mark(second, 2, source_height);
-        states_[0] ^= static_cast<std::uint8_t>(first.inside() | second.inside() << 1);
-        accumulate();
-        for (std::int64_t i = 0; i < rows.height; ++i) {
-            const Taps taps = rows.taps(i);
-            const std::uint8_t upper = states_[static_cast<std::size_t>(taps.first)];
-            const std::uint8_t lower = states_[static_cast<std::size_t>(taps.second)];
-            writer.set(top + i, blend.pixel(taps, upper, lower));
+    BlendedPixels(const LinearRows& rows, std::int64_t source_height)
+        : rows_(rows), source_height_(source_height), pixels_(static_cast<std::size_t>(rows.height)) {}
+
+    void write(const Source& source, const Taps& columns, std::int64_t top, Writer& writer) {
+        if (first_.column() != columns.first) std::swap(first_, second_);  // going right, the second becomes the first
+        const std::uint8_t* const first = first_.read(source, columns.first, source_height_);
+        const std::uint8_t* const second = second_.read(source, columns.second, source_height_);
+        const auto state = [&](std::int32_t row) { return unsigned{first[row]} | unsigned{second[row]} << 1; };
+        const Blend blend(columns);
+        for (std::size_t y = 0; y < pixels_.size(); ++y) {
+            const Taps rows = rows_.taps(static_cast<std::int64_t>(y));
+            pixels_[y] = blend.pixel(rows, state(rows.first), state(rows.second));
         }
+        writer.write(top, pixels_);
     }
 
   private:
-    void mark(Column column, std::uint8_t bit, std::int64_t source_height) noexcept {
-        for (std::int64_t y = column.row(); y < source_height; y = column.row()) {
-            states_[static_cast<std::size_t>(y)] ^= bit;
-            column.advance();
-        }
-    }
-
-    // From changes to states, eight rows at a time.
-    void accumulate() noexcept {
-        constexpr std::uint64_t each_byte = 0x0101010101010101;
-        std::uint64_t above = 0;
-        for (std::size_t y = 0; y < states_.size(); y += 8) {
-            std::uint64_t rows;
-            std::memcpy(&rows, &states_[y], sizeof rows);
-            rows ^= rows << 8;
-            rows ^= rows << 16;
-            rows ^= rows << 32;
-            rows ^= above;
-            above = (rows >> 56) * each_byte;
-            std::memcpy(&states_[y], &rows, sizeof rows);
-        }
-    }
-
-    std::vector<std::uint8_t> states_;
+    const LinearRows& rows_;
+    std::int64_t source_height_;
+    PixelColumn first_;
+    PixelColumn second_;
+    std::vector<std::uint8_t> pixels_;
 };
 
 void resize_linear(Source source, Shape from, Shape to, bool in_table, Writer& writer) {
     const LinearAxis columns(from.width, to.width, Edge::clamp_fraction);
     const LinearRows rows(from.height, to.height, in_table);
-    DenseColumns dense;
+    std::optional<BlendedPixels> pixels;
     for (std::int64_t x = 0; x < to.width;) {
         const std::int64_t top = x * to.height;
         const Taps taps = columns.taps(x);
@@ -202,115 +222,54 @@ void resize_linear(Source source, Shape from, Shape to, bool in_table, Writer& w
             x = first_reaching(columns, source.changing() - 1, x + 1, to.width);
             continue;
         }
-        const Column first = source.column(taps.first);
-        const Column second = source.column(taps.second);
-        // Measured: merging is the quicker up to one boundary for every eight rows, source and output rows together.
-        if (8 * source.boundaries_before(taps.second + 1) <= from.height + to.height) {
-            blend_boundaries(Blend(taps), first, second, from.height, rows, top, writer);
+        if (source.more_than(few(from.height + to.height), taps.second + 1)) {
+            if (!pixels) pixels.emplace(rows, from.height);
+            pixels->write(source, taps, top, writer);
         } else {
-            dense.blend(Blend(taps), first, second, from.height, rows, top, writer);
+            const Column first = source.column(taps.first);
+            const Column second = source.column(taps.second);
+            blend_boundaries(Blend(taps), first, second, from.height, rows, top, writer);
         }
         ++x;
     }
 }
 
-// How much of each output row of one column is covered, in units of which a source pixel is `to` long and an output
-// pixel `from`, on either axis: then every overlap is a whole number.
-class Coverage {
-  public:
-    Coverage(std::int64_t from, std::int64_t to, bool in_table)
-        : from_(from), to_(to), changes_(static_cast<std::size_t>(to + 1)), touched_((changes_.size() + 7) / 8 * 8) {
-        if (!in_table) return;
-        table_.reserve(static_cast<std::size_t>(from));
-        for (std::int64_t row = 0; row < from; ++row) table_.push_back(divide(row));
-    }
-
-    // From this source row down, `amount` more is covered. Unsigned: less is more, modulo 2^64.
-    void add(std::int64_t row, std::uint64_t amount) noexcept {
-        const Place place = table_.empty() ? divide(row) : table_[static_cast<std::size_t>(row)];
-        change(place.row, amount * static_cast<std::uint64_t>(from_ - place.offset));
-        change(place.row + 1, amount * static_cast<std::uint64_t>(place.offset));
-    }
-
-    // Writes the column, foreground where at least half of `cell` is covered, and starts the next one.
-    void write(std::uint64_t cell, std::int64_t top, Writer& writer) {
-        std::uint64_t covered = 0;
-        for (std::size_t first = 0; first < touched_.size(); first += 8) {
-            std::uint64_t eight;
-            std::memcpy(&eight, &touched_[first], sizeof eight);
-            if (eight == 0) continue;
-            std::memset(&touched_[first], 0, sizeof eight);
-            for (; eight != 0; eight &= eight - 1) {
-                const std::size_t row = first + static_cast<std::size_t>(__builtin_ctzll(eight)) / 8;
-                covered += changes_[row];
-                changes_[row] = 0;
-                writer.set(top + static_cast<std::int64_t>(row), 2 * covered >= cell);
-            }
-        }
-    }
-
-  private:
-    // Where a source row begins: an output row, and how far down in it.
-    struct Place {
-        std::int32_t row;
-        std::int32_t offset;
-    };
-
-    Place divide(std::int64_t row) const noexcept {
-        return {static_cast<std::int32_t>(row * to_ / from_), static_cast<std::int32_t>(row * to_ % from_)};
-    }
-
-    void change(std::int64_t row, std::uint64_t amount) noexcept {
-        changes_[static_cast<std::size_t>(row)] += amount;
-        touched_[static_cast<std::size_t>(row)] = 1;
-    }
-
-    std::int64_t from_;
-    std::int64_t to_;
-    std::vector<std::uint64_t> changes_;  // of what is covered, from each output row to the next
-    std::vector<std::uint8_t> touched_;   // 1 for each of these that may not be 0
-    std::vector<Place> table_;
-};
-
 // Adds what the source columns between two places cover. Neighbours without a boundary count as one.
-void cover(Source& source, Shape from, Shape to, std::int64_t left, std::int64_t end, Coverage& coverage) {
+template <class Coverage>
+void cover(Source& source, Shape to, std::int64_t left, std::int64_t end, Coverage& coverage) {
     while (left < end) {
         const std::int64_t present = left / to.width;
         source.seek(present);
         const std::int64_t changing = source.changing();
         const std::int64_t right = std::min(end, std::max(present + 1, changing) * to.width);
-        auto amount = static_cast<std::uint64_t>(right - left);
-        if (source.inside()) {
-            coverage.add(0, amount);
-            amount = -amount;
-        }
-        if (changing == present) {
-            Column column = source.column(present);
-            for (std::int64_t y = column.row(); y < from.height; y = column.row()) {
-                coverage.add(y, amount);
-                amount = -amount;
-                column.advance();
-            }
-        }
+        coverage.add(source, present, changing != present, static_cast<std::uint64_t>(right - left));
         left = right;
     }
 }
 
 void resize_area(Source source, Shape from, Shape to, bool in_table, Writer& writer) {
     const auto cell = static_cast<std::uint64_t>(from.size());
-    Coverage coverage(from.height, to.height, in_table);
+    BoundaryCoverage boundaries(from, to, in_table);
+    std::optional<PixelCoverage> pixels;
     for (std::int64_t x = 0; x < to.width;) {
         const std::int64_t left = x * from.width;
         const std::int64_t end = left + from.width;
-        source.seek(left / to.width);
-        if (source.constant_before((end - 1) / to.width + 1)) {
+        const std::int64_t column = left / to.width;
+        const std::int64_t columns_end = (end - 1) / to.width + 1;
+        source.seek(column);
+        if (source.constant_before(columns_end)) {
             writer.set(x * to.height, source.inside());
             x = std::max(x + 1, source.changing() * to.width / from.width);
             continue;
         }
-        coverage.add(0, 0);  // so that the top row is written
-        cover(source, from, to, left, end, coverage);
-        coverage.write(cell, x * to.height, writer);
+        if (source.more_than(few((columns_end - column + 1) * from.height + to.height), columns_end)) {
+            if (!pixels) pixels.emplace(from, to);
+            cover(source, to, left, end, *pixels);
+            pixels->write(cell, x * to.height, writer);
+        } else {
+            cover(source, to, left, end, boundaries);
+            boundaries.write(cell, x * to.height, writer);
+        }
         ++x;
     }
 }
