@@ -198,6 +198,14 @@ def test_nan_is_background_and_infinity_foreground() -> None:
     assert [mask.area for mask in encode_probabilities(maps, threshold=1)[0]] == [1, 4, 1]
 
 
+def test_nan_and_infinity_stay_in_their_class() -> None:
+    maps = np.full((1, 3, 11, 4), [np.nan, np.inf, -np.inf, 1], np.float32)  # four classes in a wide row: a fast way
+    for size in (None, (3, 11), (5, 30)):
+        masks = encode_probabilities(maps, threshold=0.5, size=size)[0]
+        pixels = np.prod(size or (3, 11))
+        assert [mask.area for mask in masks] == [0, pixels, 0, pixels]
+
+
 def test_a_byte_is_not_rounded_after_resizing() -> None:
     maps = np.array([100, 101], np.uint8).reshape(1, 1, 2, 1)
     assert encode_probabilities(maps, threshold=100.5 / 255, size=(1, 10))[0][0].area == 5

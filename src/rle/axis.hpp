@@ -27,6 +27,12 @@ class NearestAxis {
     double scale_;
 };
 
+// A place between the centres of pixels `index` and `index + 1`, nearer to the second the larger the fraction.
+struct Tap {
+    std::int64_t index;
+    float fraction;
+};
+
 // Two source pixels and their weights, in 2048ths.
 struct Taps {
     std::int32_t first;
@@ -46,11 +52,16 @@ class LinearAxis {
     // The first of the two source pixels, which may lie outside: -1 or more; it never falls as i rises.
     std::int64_t pixel(std::int64_t i) const noexcept { return static_cast<std::int64_t>(std::floor(centre(i))); }
 
-    Taps taps(std::int64_t i) const noexcept {
+    // As pixel(), the index may lie outside.
+    Tap tap(std::int64_t i) const noexcept {
         const float whole = std::floor(centre(i));
         const auto index = static_cast<std::int64_t>(whole);
-        float fraction = centre(i) - whole;
-        if (edge_ == Edge::clamp_fraction && (index < 0 || index >= last_)) fraction = 0;
+        const bool outside = index < 0 || index >= last_;
+        return {index, edge_ == Edge::clamp_fraction && outside ? 0 : centre(i) - whole};
+    }
+
+    Taps taps(std::int64_t i) const noexcept {
+        const auto [index, fraction] = tap(i);
         const auto weight = [](float part) { return static_cast<std::int16_t>(std::lrint(part * 2048.0F)); };
         const auto clamp = [this](std::int64_t k) {
             return static_cast<std::int32_t>(std::clamp<std::int64_t>(k, 0, last_));

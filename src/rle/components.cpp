@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <numeric>
 
 namespace cloudrle {
 namespace {
+
+// The bottom of the column that a pixel lies in, given that of a column before it; mostly the next column's.
+std::int64_t bottom_of_column(std::int64_t pixel, std::int64_t before, std::int64_t height) noexcept {
+    return pixel < before + height ? before + height : (pixel / height + 1) * height;
+}
 
 // A run goes on from the bottom of a column to the top of the next, where nothing connects the two.
 std::vector<Run> cut_at_seams(const Run* runs, std::int64_t count, std::int64_t height) {
@@ -14,44 +18,59 @@ std::vector<Run> cut_at_seams(const Run* runs, std::int64_t count, std::int64_t 
     std::int64_t seam = 0;
     for (std::int64_t i = 0; i < count; ++i) {
         auto [start, end] = runs[i];
-        if (start >= seam) seam = (start / height + 1) * height;
+        if (start >= seam) seam = bottom_of_column(start, seam, height);
         for (; end > seam; start = seam, seam += height) pieces.push_back({start, seam});
         pieces.push_back({start, end});
     }
     return pieces;
 }
 
-// The root of a tree is its lowest index, and its own parent.
-std::int64_t root(std::vector<std::int64_t>& parents, std::int64_t i) noexcept {
-    const auto parent = [&](std::int64_t k) -> std::int64_t& { return parents[static_cast<std::size_t>(k)]; };
-    for (; parent(i) != i; i = parent(i)) parent(i) = parent(parent(i));
-    return i;
-}
+// A forest: the root of a tree is its lowest index, and its own parent.
+class Forest {
+  public:
+    explicit Forest(std::int64_t* parents) noexcept : parents_(parents) {}
 
-void unite(std::vector<std::int64_t>& parents, std::int64_t a, std::int64_t b) noexcept {
-    a = root(parents, a);
-    b = root(parents, b);
-    parents[static_cast<std::size_t>(std::max(a, b))] = std::min(a, b);
-}
+    std::int64_t root(std::int64_t i) noexcept {
+        for (; parents_[i] != i; i = parents_[i]) parents_[i] = parents_[parents_[i]];
+        return i;
+    }
+
+    // Joins the trees of two roots, and returns the root of both.
+    std::int64_t unite(std::int64_t a, std::int64_t b) noexcept {
+        const auto [low, high] = std::minmax(a, b);
+        parents_[high] = low;
+        return low;
+    }
+
+    void plant(std::int64_t i, std::int64_t parent) noexcept { parents_[i] = parent; }
+
+  private:
+    std::int64_t* parents_;
+};
 
 // Joins each piece with those of the column to its left that reach from the row above it to the row below it.
-void unite_columns(const std::vector<Run>& pieces, std::int64_t height, std::vector<std::int64_t>& parents) noexcept {
+void unite_columns(const std::vector<Run>& pieces, std::int64_t height, Forest forest) noexcept {
+    const Run* const piece = pieces.data();
     const auto count = static_cast<std::int64_t>(pieces.size());
-    std::int64_t top = -height;     // number of the top pixel of the column
+    std::int64_t bottom = 0;        // of the column
     std::int64_t begin = 0;         // its first piece
     std::int64_t next = 0;          // the first piece to its left that may still touch one of its own
     std::int64_t previous_end = 0;  // past the last of them
     for (std::int64_t i = 0; i < count; ++i) {
-        const auto [start, end] = pieces[static_cast<std::size_t>(i)];
-        if (start >= top + height) {
-            const std::int64_t new_top = start / height * height;
-            next = new_top == top + height ? begin : i;
+        const auto [start, end] = piece[i];
+        if (start >= bottom) {
+            const std::int64_t new_bottom = bottom_of_column(start, bottom, height);
+            next = new_bottom == bottom + height ? begin : i;
             previous_end = begin = i;
-            top = new_top;
+            bottom = new_bottom;
         }
-        const Run* const left = pieces.data();
-        while (next < previous_end && left[next].end + height < start) ++next;
-        for (std::int64_t k = next; k < previous_end && left[k].start + height <= end; ++k) unite(parents, k, i);
+        while (next < previous_end && piece[next].end + height < start) ++next;
+        std::int64_t label = i;
+        for (std::int64_t k = next; k < previous_end && piece[k].start + height <= end; ++k) {
+            const std::int64_t root = forest.root(k);
+            label = label == i ? root : forest.unite(label, root);
+        }
+        forest.plant(i, label);
     }
 }
 
@@ -62,8 +81,7 @@ Components label_components(const Run* runs, std::int64_t count, std::int64_t he
     const auto& pieces = found.pieces;
     auto& labels = found.labels;
     labels.resize(pieces.size());
-    std::iota(labels.begin(), labels.end(), 0);
-    unite_columns(pieces, height, labels);
+    unite_columns(pieces, height, Forest(labels.data()));
     found.areas.resize(pieces.size());
     for (std::size_t i = 0; i < pieces.size(); ++i) {
         labels[i] = labels[static_cast<std::size_t>(labels[i])];  // a parent comes first, so it knows its root by now

@@ -90,7 +90,39 @@ void compare_scalar(const RowPair& rows, int columns, const float* thresholds, s
 #pragma GCC push_options
 #pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
 
-void split_avx2(const PixelSpan& pixels, float* planes, std::ptrdiff_t pitch) { split_any(pixels, planes, pitch); }
+// Pixels of four probabilities side by side, at least eight of them: each four pixels are transposed.
+CLOUDRLE_INLINE void split_four(const std::uint8_t* source, std::int64_t columns, float* planes,
+                                std::ptrdiff_t pitch) noexcept {
+    const __m256 most = _mm256_set1_ps(FLT_MAX);
+    for (std::int64_t next = 0; next < columns; next += 8) {
+        const std::int64_t x = next + 8 <= columns ? next : columns - 8;  // the last eight may overlap those before
+        const auto pixel = [&](std::int64_t k) {
+            return _mm_loadu_ps(reinterpret_cast<const float*>(source + (x + k) * 4 * std::int64_t{sizeof(float)}));
+        };
+        __m256 rows[4];
+        for (int k = 0; k < 4; ++k) {
+            rows[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(pixel(k)), pixel(k + 4), 1);
+        }
+        const __m256d top_left = _mm256_castps_pd(_mm256_unpacklo_ps(rows[0], rows[1]));
+        const __m256d top_right = _mm256_castps_pd(_mm256_unpackhi_ps(rows[0], rows[1]));
+        const __m256d low_left = _mm256_castps_pd(_mm256_unpacklo_ps(rows[2], rows[3]));
+        const __m256d low_right = _mm256_castps_pd(_mm256_unpackhi_ps(rows[2], rows[3]));
+        const __m256d classes[4] = {_mm256_unpacklo_pd(top_left, low_left), _mm256_unpackhi_pd(top_left, low_left),
+                                    _mm256_unpacklo_pd(top_right, low_right), _mm256_unpackhi_pd(top_right, low_right)};
+        for (int c = 0; c < 4; ++c) {  // the minimum as probability() has it: of a NaN it is the NaN
+            _mm256_storeu_ps(planes + c * pitch + x, _mm256_min_ps(most, _mm256_castpd_ps(classes[c])));
+        }
+    }
+}
+
+CLOUDRLE_INLINE void split_wide(const PixelSpan& pixels, float* planes, std::ptrdiff_t pitch) noexcept {
+    constexpr std::ptrdiff_t size = sizeof(float);
+    const bool four = pixels.classes == 4 && pixels.class_stride == size && pixels.column_stride == 4 * size;
+    if (four && !pixels.bytes && pixels.columns >= 8) return split_four(pixels.data, pixels.columns, planes, pitch);
+    split_any(pixels, planes, pitch);
+}
+
+void split_avx2(const PixelSpan& pixels, float* planes, std::ptrdiff_t pitch) { split_wide(pixels, planes, pitch); }
 
 void stretch_avx2(const float* planes, std::ptrdiff_t pitch, std::int64_t classes, const ColumnTaps& taps, float* row) {
     for (int x = 0; x < taps.columns; x += 8) {
@@ -136,13 +168,13 @@ void compare_avx2(const RowPair& rows, int columns, const float* thresholds, std
 #pragma GCC push_options
 #pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl")
 
-void split_avx512(const PixelSpan& pixels, float* planes, std::ptrdiff_t pitch) { split_any(pixels, planes, pitch); }
+void split_avx512(const PixelSpan& pixels, float* planes, std::ptrdiff_t pitch) { split_wide(pixels, planes, pitch); }
 
 void stretch_avx512(const float* planes, std::ptrdiff_t pitch, std::int64_t classes, const ColumnTaps& taps,
                     float* row) {
     for (int x = 0; x < taps.columns; x += 16) {
         const std::int32_t base = taps.indices[x];
-        const bool near = taps.indices[x + 15] - base < 31;  // all sixteen columns and the next lie within two loads
+        const std::int32_t span = taps.indices[x + 15] - base;
         const __m512i first_index = _mm512_sub_epi32(_mm512_loadu_si512(taps.indices + x), _mm512_set1_epi32(base));
         const __m512i second_index = _mm512_add_epi32(first_index, _mm512_set1_epi32(1));
         const __m512 first_weight = _mm512_loadu_ps(taps.first_weights + x);
@@ -151,13 +183,16 @@ void stretch_avx512(const float* planes, std::ptrdiff_t pitch, std::int64_t clas
         for (std::int64_t i = 0; i < classes; ++i, source += pitch) {
             __m512 first;
             __m512 second;
-            if (near) {
+            // The masked forms, as GCC 12 warns of the undefined register in the plain ones.
+            if (span < 16) {
+                first = _mm512_maskz_permutexvar_ps(0xffff, first_index, _mm512_loadu_ps(source));
+                second = _mm512_maskz_permutexvar_ps(0xffff, first_index, _mm512_loadu_ps(source + 1));
+            } else if (span < 31) {
                 const __m512 left = _mm512_loadu_ps(source);
                 const __m512 right = _mm512_loadu_ps(source + 16);
                 first = _mm512_permutex2var_ps(left, first_index, right);
                 second = _mm512_permutex2var_ps(left, second_index, right);
             } else {
-                // The masked form, as GCC 12 warns of the undefined register in the plain one.
                 first = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xffff, first_index, source, 4);
                 second = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xffff, second_index, source, 4);
             }

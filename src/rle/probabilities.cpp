@@ -1,32 +1,21 @@
 #include "rle/probabilities.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <utility>
 
+#include "rle/axis.hpp"
 #include "rle/components.hpp"
 #include "rle/lerp.hpp"
+#include "rle/mask_kernels.hpp"
 
 namespace cloudrle {
 namespace {
 
-// A place between the pixels `index` and `index + 1`, nearer to the second the larger the fraction.
-struct Tap {
-    std::int64_t index;
-    float fraction;
-};
-
-// OpenCV's: pixels have their centres at halves, and beyond the outermost centres there is no more change.
-Tap tap(std::int64_t i, std::int64_t from, std::int64_t to) noexcept {
+// As OpenCV: beyond the outermost centres there is no more change.
+Tap clamped_tap(std::int64_t i, std::int64_t from, std::int64_t to) noexcept {
     if (from == to) return {i, 0};
-    const double scale = 1.0 / (static_cast<double>(to) / static_cast<double>(from));
-    const auto centre = static_cast<float>((static_cast<double>(i) + 0.5) * scale - 0.5);
-    const float whole = std::floor(centre);
-    const auto index = static_cast<std::int64_t>(whole);
-    if (index < 0) return {0, 0};
-    if (index >= from - 1) return {from - 1, 0};
-    return {index, centre - whole};
+    const auto [index, fraction] = LinearAxis(from, to, Edge::clamp_fraction).tap(i);
+    return {std::clamp<std::int64_t>(index, 0, from - 1), fraction};
 }
 
 struct alignas(64) StripRow {
@@ -105,53 +94,68 @@ class StripReader {
     std::vector<std::uint64_t> words_;
 };
 
-// Appends the boundaries of a strip, whose rows are words. `carry` is the last pixel of the column before the strip,
-// and then of the strip's last column.
-void append_strip(const std::uint64_t* words, std::int64_t height, const Resampling::Strip& strip, std::uint64_t& carry,
-                  std::vector<std::int64_t>& boundaries) {
-    const std::uint64_t valid = ~std::uint64_t{0} >> (kStripColumns - strip.columns);
-    const std::uint64_t bottom = words[height - 1];
-    // The pixel before the top of a column is the bottom of the column to its left.
-    const std::uint64_t before = (bottom << 1) | carry;
-    carry = (bottom >> (strip.columns - 1)) & 1;
+// Makes the boundaries of a class's strips, one after another.
+class StripWriter {
+  public:
+    explicit StripWriter(std::int64_t height)
+        : height_(height),
+          changes_(static_cast<std::size_t>(height + 1)),
+          plane_(static_cast<std::size_t>((height + 63) / 64 * 64)) {}
 
-    const auto for_each_boundary = [&](const auto& take) {
-        std::uint64_t above = before;
-        for (std::int64_t y = 0; y < height; ++y) {
-            for (std::uint64_t bits = (words[y] ^ above) & valid; bits != 0; bits &= bits - 1) {
-                take(static_cast<std::size_t>(__builtin_ctzll(bits)), y);
-            }
+    // Appends those of a strip, whose rows are words. `carry` is the last pixel of the column before the strip, and
+    // then of the strip's last column.
+    void append(const std::uint64_t* words, const Resampling::Strip& strip, std::uint64_t& carry,
+                std::vector<std::int64_t>& boundaries) {
+        const std::uint64_t valid = ~std::uint64_t{0} >> (kStripColumns - strip.columns);
+        const std::uint64_t bottom = words[height_ - 1];
+        // The pixel before the top of a column is the bottom of the column to its left.
+        std::uint64_t above = (bottom << 1) | carry;
+        carry = (bottom >> (strip.columns - 1)) & 1;
+        Change* next = changes_.data();
+        for (std::int64_t y = 0; y < height_; ++y) {
+            *next = {(words[y] ^ above) & valid, y};
+            next += next->columns != 0;
             above = words[y];
         }
-    };
-    std::array<std::size_t, kStripColumns> next{};  // of each column: how many boundaries, and then where they go
-    for_each_boundary([&](std::size_t x, std::int64_t) { ++next[x]; });
-    std::size_t total = boundaries.size();
-    for (std::size_t& column : next) column = std::exchange(total, total + column);
-    boundaries.resize(total);
-    for_each_boundary([&](std::size_t x, std::int64_t y) {
-        boundaries[next[x]++] = (strip.left + static_cast<std::int64_t>(x)) * height + y;
-    });
-}
+        const std::int64_t count = next - changes_.data();
+        const std::int64_t total = kernels_.count_boundaries(changes_.data(), count);
+        const std::size_t used = boundaries.size();
+        boundaries.resize(used + static_cast<std::size_t>(total + kSlack));
+        std::int64_t* const target = boundaries.data() + used;
+        if (total <= 2 * height_) {  // measured
+            kernels_.place_few(changes_.data(), count, strip.left, height_, target);
+        } else {
+            std::fill(plane_.begin(), plane_.end(), 0);
+            kernels_.place_many(changes_.data(), count, strip.left, height_, plane_.data(), target);
+        }
+        boundaries.resize(used + static_cast<std::size_t>(total));
+    }
+
+  private:
+    const MaskKernels& kernels_ = mask_kernels();
+    std::int64_t height_;
+    std::vector<Change> changes_;
+    std::vector<std::uint64_t> plane_;
+};
 
 }  // namespace
 
 Resampling::Resampling(Shape from, Shape to) : to(to) {
     for (std::int64_t y = 0; y < to.height; ++y) {
-        const auto [index, fraction] = tap(y, from.height, to.height);
+        const auto [index, fraction] = clamped_tap(y, from.height, to.height);
         rows.push_back({index, fraction == 0 ? index : index + 1, 1.0F - fraction, fraction});
     }
     for (std::int64_t left = 0; left < to.width; left += kStripColumns) {
         const int columns = static_cast<int>(std::min<std::int64_t>(kStripColumns, to.width - left));
-        const std::int64_t first = tap(left, from.width, to.width).index;
-        const std::int64_t last = tap(left + columns - 1, from.width, to.width).index;
+        const std::int64_t first = clamped_tap(left, from.width, to.width).index;
+        const std::int64_t last = clamped_tap(left + columns - 1, from.width, to.width).index;
         // The pixel after the last is needed too, save where the map ends or nothing is resized.
         const std::int64_t past = from.width == to.width ? last + 1 : std::min(last + 2, from.width);
         strips.push_back({left, columns, first, past - first});
         source_columns = std::max(source_columns, past - first);
         if (from.width == to.width) continue;
         for (int x = 0; x < kStripColumns; ++x) {
-            const auto [index, fraction] = tap(left + std::min(x, columns - 1), from.width, to.width);
+            const auto [index, fraction] = clamped_tap(left + std::min(x, columns - 1), from.width, to.width);
             indices.push_back(static_cast<std::int32_t>(index - first));
             first_weights.push_back(1.0F - fraction);
             second_weights.push_back(fraction);
@@ -164,11 +168,12 @@ void encode_probabilities(const ProbabilityView& map, const Resampling& resampli
     const auto [height, width] = resampling.to;
     if (height == 0 || width == 0 || map.classes == 0) return;
     StripReader reader(map, resampling, rules.thresholds);
+    StripWriter writer(height);
     std::vector<std::uint64_t> carries(static_cast<std::size_t>(map.classes));
     for (const Resampling::Strip& strip : resampling.strips) {
         const std::uint64_t* words = reader.read(strip);
         for (std::uint64_t& carry : carries) {
-            append_strip(words, height, strip, carry, boundaries[&carry - carries.data()]);
+            writer.append(words, strip, carry, boundaries[&carry - carries.data()]);
             words += height;
         }
     }
