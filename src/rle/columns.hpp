@@ -84,8 +84,11 @@ class Column {
     }
     void advance(bool by = true) noexcept { next_ += by; }
 
-    // Writes a 1 to each row where the value changes.
-    void mark(std::uint8_t* rows) const noexcept {
+    const std::int64_t* next() const noexcept { return next_; }
+
+    // Writes a 1 to each row where the value changes. Prefetches boundaries so far ahead: columns in between are leapt
+    // over, which hardware doesn't foresee.
+    void mark(std::uint8_t* rows, std::ptrdiff_t ahead) const noexcept {
         const std::int64_t* next = next_;
         const auto mark_one = [&] {
             const std::uint64_t row = static_cast<std::uint64_t>(*next) - static_cast<std::uint64_t>(top_);
@@ -95,6 +98,7 @@ class Column {
             return true;
         };
         while (last_ - next >= 4) {  // fewer jumps, measured
+            __builtin_prefetch(next + ahead);
             if (!mark_one() || !mark_one() || !mark_one() || !mark_one()) return;
         }
         while (next != last_ && mark_one()) continue;
@@ -167,13 +171,15 @@ class PixelColumn {
         column_ = x;
         pixels_.assign(static_cast<std::size_t>(height + 63) / 64 * 64, 0);
         const Column column = source.column(x);
-        column.mark(pixels_.data());
+        column.mark(pixels_.data(), start_ == nullptr ? 0 : column.next() - start_);
+        start_ = column.next();
         mask_kernels().accumulate(pixels_.data(), static_cast<std::int64_t>(pixels_.size()), column.inside());
         return pixels_.data();
     }
 
   private:
     std::int64_t column_ = -1;
+    const std::int64_t* start_ = nullptr;  // of its boundaries
     std::vector<std::uint8_t> pixels_;
 };
 

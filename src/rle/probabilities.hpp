@@ -57,7 +57,7 @@ struct ClassRules {
 };
 
 // Appends the boundaries of each class's mask to its own list.
-// Scratch space: 8 bytes per class and row, and a row of the map.
+// Scratch space: 8 bytes per class and row, 24 per row, and a row of the map.
 void encode_probabilities(const ProbabilityView& map, const Resampling& resampling, const ClassRules& rules,
                           std::vector<std::int64_t>* boundaries);
 

@@ -188,7 +188,7 @@ class BlendedPixels {
         : rows_(rows), source_height_(source_height), pixels_(static_cast<std::size_t>(rows.height)) {}
 
     void write(const Source& source, const Taps& columns, std::int64_t top, Writer& writer) {
-        if (first_.column() != columns.first) std::swap(first_, second_);  // going right, the second becomes the first
+        if (second_.column() == columns.first) std::swap(first_, second_);
         const std::uint8_t* const first = first_.read(source, columns.first, source_height_);
         const std::uint8_t* const second = second_.read(source, columns.second, source_height_);
         const auto state = [&](std::int32_t row) { return unsigned{first[row]} | unsigned{second[row]} << 1; };

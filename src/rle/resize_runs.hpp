@@ -11,8 +11,8 @@
 namespace cloudrle {
 
 // Replaces `boundaries` by those of the resized mask: start, end, start, end, ... Neither shape has a zero side, and
-// every side is below 2^31. Scratch space: for area 9 bytes per target row; where boundaries are many, a few bytes more
-// for each row.
+// every side is below 2^31. Scratch space: for area 9 bytes per target row; where boundaries are many, some 20 bytes
+// more for each row.
 void resize_runs(const Run* runs, std::int64_t count, Shape from, Shape to, Interpolation interpolation,
                  std::vector<std::int64_t>& boundaries);
 
