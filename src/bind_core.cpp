@@ -320,9 +320,9 @@ RunList resize_rle(py::handle type, const RunList& rle, std::int64_t height, std
     require_resizable(rle.shape());
     require_resizable(to);
     const Interpolation how = interpolation_named(interpolation);
-    std::vector<std::int64_t> boundaries;
+    Boundaries boundaries;
     without_gil([&] { resize_runs(rle.runs(), rle.count(), rle.shape(), to, how, boundaries); });
-    return new_run_list(type, copy_runs(boundaries), to);
+    return new_run_list(type, std::move(boundaries), to);
 }
 
 // CLOUDRLE_SIMD takes the level down, for tests and comparisons; it never takes it past what the CPU has.

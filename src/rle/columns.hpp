@@ -6,19 +6,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "rle/buffer.hpp"
 #include "rle/mask_kernels.hpp"
 #include "rle/run.hpp"
 
 namespace cloudrle {
 
-// Collects the boundaries of a mask of which values are told from the first pixel to the last.
+// Appends the boundaries of a mask of which values are told from the first pixel to the last.
 class Writer {
   public:
-    explicit Writer(std::vector<std::int64_t>& boundaries) : boundaries_(boundaries) {
-        boundaries_.resize(std::max<std::size_t>(boundaries_.size(), 256));
-        next_ = boundaries_.data();
-        limit_ = next_ + boundaries_.size();
-    }
+    explicit Writer(Boundaries& boundaries)
+        : boundaries_(boundaries), first_(boundaries.room(kFirstRoom)), next_(first_), limit_(first_ + kFirstRoom) {}
 
     // From this position on the mask has this value, until the next call. Of calls at one position the last counts.
     void set(std::int64_t position, bool value) {
@@ -44,18 +42,22 @@ class Writer {
     void finish(std::int64_t size) {
         set(size, false);
         next_ += value_ != written_;
-        boundaries_.resize(static_cast<std::size_t>(next_ - boundaries_.data()));
+        boundaries_.add(next_ - first_);
     }
 
   private:
+    static constexpr std::int64_t kFirstRoom = 256;
+
     [[gnu::cold]] void enlarge() {
-        const std::ptrdiff_t used = next_ - boundaries_.data();
-        boundaries_.resize(2 * boundaries_.size());
-        next_ = boundaries_.data() + used;
-        limit_ = boundaries_.data() + boundaries_.size();
+        const std::ptrdiff_t used = next_ - first_;
+        const std::ptrdiff_t room = 2 * (limit_ - first_);
+        first_ = boundaries_.room(room);
+        next_ = first_ + used;
+        limit_ = first_ + room;
     }
 
-    std::vector<std::int64_t>& boundaries_;
+    Boundaries& boundaries_;
+    std::int64_t* first_;
     std::int64_t* next_;  // where the boundary goes that the last call may have made
     std::int64_t* limit_;
     std::int64_t position_ = 0;

@@ -122,10 +122,9 @@ void Canvas::paint(std::int64_t i, const Run* runs, std::int64_t count) const {
     if (from.height == mask.shape.height && from.width == mask.shape.width) {
         return decode_mask(runs, count, mask, columns);
     }
-    std::vector<std::int64_t> boundaries;
+    Boundaries boundaries;
     resize_runs(runs, count, from, mask.shape, how, boundaries);
-    decode_mask(reinterpret_cast<const Run*>(boundaries.data()), static_cast<std::int64_t>(boundaries.size() / 2), mask,
-                columns);
+    decode_mask(reinterpret_cast<const Run*>(boundaries.data()), boundaries.size() / 2, mask, columns);
 }
 
 }  // namespace cloudrle

@@ -28,12 +28,16 @@ class Rows {
   public:
     Rows(const Axis& axis, std::int64_t from, std::int64_t to, bool in_table) : axis_(axis), to_(to) {
         if (!in_table) return;
-        table_.resize(static_cast<std::size_t>(from), static_cast<std::int32_t>(to));
+        constexpr std::int64_t step = 8;  // written at once: what is too much is written over, or lies past the end
+        table_.resize(static_cast<std::size_t>(from + step), static_cast<std::int32_t>(to));
         std::int64_t row = 0;
         for (std::int64_t i = 0; i < to; ++i) {
             const std::int64_t end = std::min(axis.pixel(i) + 1, from);
-            for (; row < end; ++row) table_[static_cast<std::size_t>(row)] = static_cast<std::int32_t>(i);
+            for (std::int64_t k = row; k < end; k += step)
+                std::fill_n(&table_[static_cast<std::size_t>(k)], step, static_cast<std::int32_t>(i));
+            row = std::max(row, end);
         }
+        std::fill(table_.begin() + row, table_.end(), static_cast<std::int32_t>(to));
     }
 
     // The first output row whose source row is `row` or later.
@@ -277,7 +281,7 @@ void resize_area(Source source, Shape from, Shape to, bool in_table, Writer& wri
 }  // namespace
 
 void resize_runs(const Run* runs, std::int64_t count, Shape from, Shape to, Interpolation interpolation,
-                 std::vector<std::int64_t>& boundaries) {
+                 Boundaries& boundaries) {
     const Source source(runs, count, from);
     const bool in_table = table_pays(count, from, to);
     Writer writer(boundaries);

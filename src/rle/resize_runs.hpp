@@ -3,17 +3,17 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "rle/buffer.hpp"
 #include "rle/resize.hpp"
 #include "rle/run.hpp"
 
 namespace cloudrle {
 
-// Replaces `boundaries` by those of the resized mask: start, end, start, end, ... Neither shape has a zero side, and
+// Appends the boundaries of the resized mask: start, end, start, end, ... Neither shape has a zero side, and
 // every side is below 2^31. Scratch space: for area 9 bytes per target row; where boundaries are many, some 20 bytes
 // more for each row.
 void resize_runs(const Run* runs, std::int64_t count, Shape from, Shape to, Interpolation interpolation,
-                 std::vector<std::int64_t>& boundaries);
+                 Boundaries& boundaries);
 
 }  // namespace cloudrle

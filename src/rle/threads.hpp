@@ -46,7 +46,7 @@ void for_each_index(std::int64_t count, std::int64_t threads, const Work& work) 
 // threads to share evenly, and on this thread alone where there are few indices.
 template <class Work>
 void for_each_group(std::int64_t count, std::int64_t threads, const Work& work) {
-    constexpr std::int64_t per_thread = 8;
+    constexpr std::int64_t per_thread = 32;
     const std::int64_t groups = std::min(count, threads == 1 ? 1 : per_thread * threads);
     for_each_index(groups, threads,
                    [&](std::int64_t group) { work(group * count / groups, (group + 1) * count / groups); });
