@@ -7,8 +7,6 @@ import numpy.typing as npt
 from typing_extensions import CapsuleType, disjoint_base
 
 _Runs: TypeAlias = npt.NDArray[np.int64]  # (n, 2): [start, end) of each run
-_Offsets: TypeAlias = npt.NDArray[np.int64]  # (m + 1,): the runs of row i are runs[offsets[i] : offsets[i + 1]]
-_Bounds: TypeAlias = npt.NDArray[np.int64]  # (m, 2): the runs of row i are runs[bounds[i, 0] : bounds[i, 1]]
 _Counts: TypeAlias = npt.NDArray[np.int64]  # (k,): lengths of background and foreground in turn
 _Masks: TypeAlias = npt.NDArray[Any]  # (N, height, width): integer, bool or float of at most 8 bytes, any strides
 _ByteMask: TypeAlias = npt.NDArray[Any]  # (height, width): uint8, int8 or bool, any strides
@@ -29,10 +27,10 @@ class RunList:
 
 _RLE = TypeVar("_RLE", bound=RunList)
 
-def encode(cls: type[_RLE], mask: object) -> _RLE: ...  # checked there, with the words of _check
-def encode_many(masks: _Masks, threads: int) -> tuple[_Runs, _Offsets]: ...  # of the first masks: a block
-def decode(rle: RunList, out: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint8]: ...  # as encode
-def decode_many(runs: _Runs, bounds: _Bounds, out: _Pixels, threads: int) -> None: ...
+# encode and decode check the array themselves, in the words of _check.
+def encode(cls: type[_RLE], mask: object, threads: int) -> _RLE: ...
+def decode(rle: RunList, out: npt.NDArray[np.uint8] | None, threads: int) -> npt.NDArray[np.uint8]: ...
+def scanner(masks: _Masks) -> CapsuleType: ...  # of masks[i] as row i
 def painter(height: int, width: int, interpolation: str, out: _Pixels) -> CapsuleType: ...  # of row i onto out[i]
 def resize(mask: _ByteMask, interpolation: str, out: _Pixels) -> None: ...
 def simd_level() -> str: ...

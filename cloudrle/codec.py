@@ -9,9 +9,8 @@ import numpy.typing as npt
 from cloudrle import _check, _core, _text
 from cloudrle.rle import RLE
 
-_LARGE = (
-    1 << 20
-)  # pixels of a mask that several threads paint; one that is smaller is painted by the one that parsed it
+_LARGE = 1 << 20  # pixels of a mask that is worth parting between threads
+_BLOCK_PIXELS = 1 << 27  # of masks whose texts are written before any becomes a str
 
 
 def encode(mask: npt.ArrayLike) -> str:
@@ -77,10 +76,20 @@ def encode_many(masks: npt.ArrayLike | Iterable[npt.ArrayLike], *, threads: int 
         arrays = (_check.mask_array(mask, name=f"masks[{i}]") for i, mask in enumerate(masks))
         return [encode(array) for array in arrays]
     array = _check.mask_array(masks, ndim=3, name="masks")
+    if _are_parted(array.shape, count):
+        return [_core.encode(RLE, mask, count).to_kaggle() for mask in array]
     texts: list[str] = []
-    while len(texts) < len(array):
-        texts += _text.format_rows(*_core.encode_many(array[len(texts) :], count), count)
+    if len(array):
+        scanner = _core.scanner(array)
+        step = max(count, _BLOCK_PIXELS // max(1, array.shape[1] * array.shape[2]))
+        for first in range(0, len(array), step):
+            texts += _text.format_rows(scanner, first, min(first + step, len(array)), count)
     return texts
+
+
+def _are_parted(shape: tuple[int, ...], threads: int) -> bool:
+    """Whether masks of shape (N, height, width) are so few and large that threads work on parts of one."""
+    return threads > 1 and shape[0] < 2 * threads and shape[1] * shape[2] > _LARGE
 
 
 def decode(
@@ -192,30 +201,16 @@ def decode_many(
     out = _check.out_array(out, (len(column), *target))
     count = _check.thread_count(threads)
     empty = _check.one_of(missing, ("raise", "empty"), "missing") == "empty"
-    if count > 1 and target == shape and shape[0] * shape[1] > _LARGE:
-        _decode_large(column, shape, empty, out, count)
+    if target == shape and _are_parted(out.shape, count):
+        for row, mask in enumerate(out):
+            runs = _text.parse_row(column, row, *shape, empty)
+            _core.decode(_core.adopt_runs(RLE, runs, *shape), mask, count)
         return out
     painter = _core.painter(*shape, interpolation, out)
     row = 0
     while row < len(column):
         row += _text.paint_rows(column, row, *shape, empty, count, painter)
     return out
-
-
-def _decode_large(
-    column: tuple[object, ...] | _text.ArrowTexts,
-    shape: tuple[int, int],
-    empty: bool,
-    out: npt.NDArray[np.uint8],
-    threads: int,
-) -> None:
-    """Parse block by block, and then part the masks between the threads."""
-    row = 0
-    while row < len(column):
-        runs, bounds = _text.parse_rows(column, row, *shape, empty, threads)
-        stop = row + len(bounds)
-        _core.decode_many(runs, bounds, out[row:stop], threads)
-        row = stop
 
 
 def resize(

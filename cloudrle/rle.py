@@ -51,7 +51,7 @@ class RLE(_core.RunList):
         >>> RLE.from_mask([[0, 1], [0, 1]]).runs
         array([[2, 4]])
         """
-        return _core.encode(cls, mask)
+        return _core.encode(cls, mask, 1)
 
     @classmethod
     def from_kaggle(cls, text: str, shape: Sequence[SupportsIndex]) -> Self:
@@ -219,7 +219,7 @@ class RLE(_core.RunList):
         array([[0, 1],
                [1, 0]], dtype=uint8)
         """
-        return _core.decode(self, out)
+        return _core.decode(self, out, 1)
 
     def to_kaggle(self) -> str:
         """Write Kaggle text; "" for an empty mask.

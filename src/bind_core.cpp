@@ -18,11 +18,11 @@
 #include "rle/coco.hpp"
 #include "rle/many.hpp"
 #include "rle/mask.hpp"
+#include "rle/ports.hpp"
 #include "rle/resize.hpp"
 #include "rle/resize_runs.hpp"
 #include "rle/run.hpp"
 #include "rle/simd.hpp"
-#include "rle/sink.hpp"
 #include "rle/words.hpp"
 #include "run_list.hpp"
 
@@ -42,21 +42,9 @@ auto without_gil(const Work& work) {
     return work();
 }
 
-RunSpan span_of(const Numbers& runs) {
-    require(runs.ndim() == 2 && runs.shape(1) == 2, "runs must have shape (n, 2)");
-    return {reinterpret_cast<const Run*>(runs.data()), runs.shape(0)};
-}
-
 Run* run_data(Numbers& runs) { return reinterpret_cast<Run*>(runs.mutable_data()); }
 
 Numbers new_runs(std::int64_t count) { return Numbers({count, std::int64_t{2}}); }
-
-// NumPy takes over the memory.
-Numbers adopt(Boundaries& boundaries) {
-    const std::int64_t count = boundaries.size() / 2;
-    std::int64_t* const data = boundaries.release();
-    return Numbers({count, std::int64_t{2}}, data, py::capsule(data, [](void* held) { std::free(held); }));
-}
 
 // Room for more runs than there turned out to be: touching ones were merged.
 Numbers trim(Numbers runs, std::int64_t count) {
@@ -120,23 +108,13 @@ bool is_mask(const py::object& mask) {
     return array.ndim() == 2 && is_readable(array);
 }
 
-RunList encode(py::handle type, py::object mask) {
+RunList encode(py::handle type, py::object mask, std::int64_t threads) {
     if (!is_mask(mask)) mask = checked("mask_array", mask, py::int_(2));
     require(is_mask(mask), "mask must be a 2-D array of numbers");
     const MaskView view = first_mask(py::reinterpret_borrow<py::array>(mask));
     Boundaries boundaries;
-    without_gil([&] { encode_mask(view, all_columns(view.shape), boundaries); });
+    without_gil([&] { encode_parted(view, threads, boundaries); });
     return new_run_list(type, std::move(boundaries), view.shape);
-}
-
-// Runs and offsets of the first masks, as many as make up a block.
-std::pair<Numbers, Numbers> encode_many(const py::array& masks, std::int64_t threads) {
-    require(masks.ndim() == 3 && masks.shape(0) > 0, "masks must be 3-D and not empty");
-    require(threads > 0, "threads must be positive");
-    const Stack<MaskView> stack{first_mask(masks), masks.shape(0), masks.strides(0)};
-    Encoded encoded = without_gil([&] { return encode_masks(stack, threads); });
-    const Numbers offsets(static_cast<py::ssize_t>(encoded.offsets.size()), encoded.offsets.data());
-    return {adopt(encoded.boundaries), offsets};
 }
 
 bool fits(const py::object& out, Shape shape) {
@@ -146,7 +124,7 @@ bool fits(const py::object& out, Shape shape) {
            pixels.writeable();
 }
 
-Pixels decode(const RunList& rle, py::object out) {
+Pixels decode(const RunList& rle, py::object out, std::int64_t threads) {
     const Shape shape = rle.shape();
     if (out.is_none()) {
         out = Pixels({shape.height, shape.width});
@@ -156,28 +134,9 @@ Pixels decode(const RunList& rle, py::object out) {
     }
     auto pixels = py::reinterpret_borrow<Pixels>(out);
     const PixelView mask = first_pixels(pixels);
-    without_gil([&] { decode_mask(rle.runs(), rle.count(), mask, all_columns(shape)); });
+    without_gil([&] { decode_parted(rle.runs(), rle.count(), mask, threads); });
     return pixels;
 }
-
-// The runs of each of the masks that `out` has room for.
-std::vector<RunSpan> spans_of(const Numbers& runs, const Numbers& bounds, const Pixels& out) {
-    const RunSpan all = span_of(runs);
-    require(out.ndim() == 3, "out must be 3-D");
-    require(bounds.ndim() == 2 && bounds.shape(0) == out.shape(0) && bounds.shape(1) == 2,
-            "bounds must have a pair for each mask");
-    const std::int64_t* const at = bounds.data();
-    std::vector<RunSpan> spans;
-    for (std::int64_t i = 0; i < out.shape(0); ++i) {
-        const std::int64_t start = at[2 * i];
-        const std::int64_t end = at[2 * i + 1];
-        require(0 <= start && start <= end && end <= all.count, "bounds must lie within runs");
-        spans.push_back({all.data + start, end - start});
-    }
-    return spans;
-}
-
-Stack<PixelView> pixel_stack(Pixels& out) { return {first_pixels(out), out.shape(0), out.strides(0)}; }
 
 Interpolation interpolation_named(std::string_view name) {
     if (name == "nearest") return Interpolation::nearest;
@@ -192,47 +151,56 @@ void require_resizable(Shape shape) {
             "sides must be above 0 and below 2**31");
 }
 
-void decode_many(const Numbers& runs, const Numbers& bounds, Pixels out, std::int64_t threads) {
-    const std::vector<RunSpan> spans = spans_of(runs, bounds, out);
-    require(threads > 0, "threads must be positive");
-    if (spans.empty()) return;
-    const Stack<PixelView> stack = pixel_stack(out);
-    without_gil([&] { decode_masks(spans, stack, threads); });
-}
-
-// A capsule with what paints row i of a column onto out[i]; it keeps `out` alive.
-struct Painter {
-    Pixels out;
-    Canvas canvas;
-    RunSink sink;
+// A port that is passed to the other module in a capsule, and keeps the array alive that it reads or writes.
+template <class Port, class Masks>
+struct Held : Port {
+    Masks masks;
+    py::array array;
 };
 
-void paint(const void* painter, std::int64_t row, const Run* runs, std::int64_t count) {
-    static_cast<const Painter*>(painter)->canvas.paint(row, runs, count);
-}
-
-py::capsule painter(std::int64_t height, std::int64_t width, const std::string& interpolation, Pixels out) {
-    require(out.ndim() == 3, "out must be 3-D");
-    const Canvas canvas{{height, width}, interpolation_named(interpolation), pixel_stack(out)};
-    const Shape to = canvas.masks.first.shape;
-    if (height != to.height || width != to.width) {
-        require_resizable(canvas.from);
-        require_resizable(to);
-    }
-    auto held = std::make_unique<Painter>(Painter{std::move(out), canvas, {paint, nullptr}});
-    held->sink.target = held.get();
-    py::capsule capsule(&held->sink, kRunSinkName, [](PyObject* object) {
-        auto* const sink = static_cast<RunSink*>(PyCapsule_GetPointer(object, kRunSinkName));
-        delete static_cast<const Painter*>(sink->target);
-    });
+template <class Port, class Masks, class Call>
+py::capsule hold(const char* name, Call call, const Masks& masks, const py::array& array) {
+    auto held = std::make_unique<Held<Port, Masks>>(Held<Port, Masks>{{call, nullptr}, masks, array});
+    Port* const port = held.get();
+    *port = {call, &held->masks};
+    py::capsule capsule(port, name,
+                        [](void* object) { delete static_cast<Held<Port, Masks>*>(static_cast<Port*>(object)); });
     held.release();
     return capsule;
 }
 
+// What gives the runs of row i: those of masks[i].
+py::capsule scanner(const py::array& masks) {
+    require(masks.ndim() == 3 && masks.shape(0) > 0, "masks must be 3-D and not empty");
+    const Stack<MaskView> stack{first_mask(masks), masks.shape(0), masks.strides(0)};
+    const auto give = [](const void* origin, std::int64_t row, Boundaries& boundaries) {
+        const MaskView mask = (*static_cast<const Stack<MaskView>*>(origin))[row];
+        encode_mask(mask, all_columns(mask.shape), boundaries);
+    };
+    return hold<RunSource>(kRunSourceName, +give, stack, masks);
+}
+
+// What paints the runs of row i, those of a mask of the given shape, onto out[i].
+py::capsule painter(std::int64_t height, std::int64_t width, const std::string& interpolation, Pixels out) {
+    require(out.ndim() == 3, "out must be 3-D");
+    const Stack<PixelView> stack{first_pixels(out), out.shape(0), out.strides(0)};
+    const Canvas canvas{{height, width}, interpolation_named(interpolation), stack};
+    if (height != stack.first.shape.height || width != stack.first.shape.width) {
+        require_resizable(canvas.from);
+        require_resizable(stack.first.shape);
+    }
+    const auto take = [](const void* target, std::int64_t row, const Run* runs, std::int64_t count) {
+        static_cast<const Canvas*>(target)->paint(row, runs, count);
+    };
+    return hold<RunSink>(kRunSinkName, +take, canvas, out);
+}
+
 void check_runs(const Numbers& runs, std::int64_t height, std::int64_t width) {
-    const RunSpan span = span_of(runs);
+    require(runs.ndim() == 2 && runs.shape(1) == 2, "runs must have shape (n, 2)");
     const Shape shape{height, width};
-    raise_if_failed(without_gil([&] { return validate(span.data, span.count, shape); }), shape);
+    const auto* const data = reinterpret_cast<const Run*>(runs.data());
+    const std::int64_t count = runs.shape(0);
+    raise_if_failed(without_gil([&] { return validate(data, count, shape); }), shape);
 }
 
 // Of an array that nobody else will change. Its dtype is compared here: what pybind11 does takes as long as all the
@@ -333,11 +301,9 @@ void choose_level() {
 }
 
 void bind_codec(py::module_& m) {
-    m.def("encode", &encode, py::arg("cls"), py::arg("mask"));
-    m.def("encode_many", &encode_many, py::arg("masks").noconvert(), py::arg("threads"));
-    m.def("decode", &decode, py::arg("rle"), py::arg("out"));
-    m.def("decode_many", &decode_many, py::arg("runs").noconvert(), py::arg("bounds").noconvert(),
-          py::arg("out").noconvert(), py::arg("threads"));
+    m.def("encode", &encode, py::arg("cls"), py::arg("mask"), py::arg("threads"));
+    m.def("decode", &decode, py::arg("rle"), py::arg("out"), py::arg("threads"));
+    m.def("scanner", &scanner, py::arg("masks").noconvert());
     m.def("painter", &painter, py::arg("height"), py::arg("width"), py::arg("interpolation"),
           py::arg("out").noconvert());
     m.def("resize", &resize, py::arg("mask").noconvert(), py::arg("interpolation"), py::arg("out").noconvert());

@@ -20,13 +20,13 @@ cnp.import_array()
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+    str PyUnicode_DecodeASCII(const char* text, Py_ssize_t size, const char* errors)
     object PyUnicode_DecodeUTF8(const char* text, Py_ssize_t size, const char* errors)
     bint PyUnicode_IS_ASCII(object text)
     PyObject* PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar) except NULL
     int PyUnicode_Resize(PyObject** text, Py_ssize_t size) except -1
     void* PyUnicode_DATA(PyObject* text)
     void Py_DECREF(PyObject* text)
-    void Py_XDECREF(PyObject* text)
 
 
 cdef extern from "rle/run.hpp" namespace "cloudrle" nogil:
@@ -54,11 +54,15 @@ cdef extern from "rle/words.hpp" namespace "cloudrle" nogil:
     const char* words(Error error) noexcept
 
 
-cdef extern from "rle/sink.hpp" namespace "cloudrle" nogil:
+cdef extern from "rle/ports.hpp" namespace "cloudrle" nogil:
     cdef struct RunSink:
         pass
 
+    cdef struct RunSource:
+        pass
+
     const char* kRunSinkName
+    const char* kRunSourceName
 
 
 cdef extern from "rle/text.hpp" namespace "cloudrle" nogil:
@@ -66,23 +70,21 @@ cdef extern from "rle/text.hpp" namespace "cloudrle" nogil:
         const char* data
         int64_t size
 
-    cdef struct Line:
-        const Run* runs
-        int64_t count
-        char* text
-        int64_t length
+    cdef cppclass CharBuffer "cloudrle::Buffer<char>":
+        const char* data()
+
+    cdef cppclass Lines:
+        CharBuffer chars
+        vector[int64_t] ends
 
     int64_t runs_room(int64_t length) noexcept
     Result parse_text(const char* text, int64_t length, Shape shape, Run* runs) noexcept
     Result parse_texts(
-        const vector[Chars]& texts, Shape shape, Run* runs, int64_t* bounds, int64_t threads, int64_t& row
-    ) except +
-    Result parse_texts(
-        const vector[Chars]& texts, Shape shape, int64_t first_row, const RunSink& sink, int64_t threads, int64_t& row
+        const vector[Chars]& texts, Shape shape, int64_t first, const RunSink& sink, int64_t threads, int64_t& faulty
     ) except +
     int64_t text_room(const Run* runs, int64_t count) noexcept
     int64_t write_text(const Run* runs, int64_t count, char* text) noexcept
-    void write_texts(vector[Line]& lines, int64_t threads) except +
+    vector[Lines] write_texts(const RunSource& source, int64_t first, int64_t last, int64_t threads) except +
 
 
 cdef extern from "rle/simd.hpp" namespace "cloudrle" nogil:
@@ -243,141 +245,111 @@ def parse_one(text, int64_t height, int64_t width):
     return trim(runs, result.count)
 
 
-cdef struct Block:
-    int64_t rows
-    int64_t room  # for the runs of all of them
-
-
-cdef Block read_block(
-    vector[Chars]& texts, object column, Py_ssize_t first, Shape shape, bint missing_is_empty, int64_t threads
-) except *:
-    """Look at the texts of a block of rows: as many from `first` on as make up a block, and at least one."""
-    cdef ArrowTexts arrow = column if isinstance(column, ArrowTexts) else None
-    cdef tuple strings = None if arrow is not None else column
+cdef Chars chars_of(object column, Py_ssize_t row, Shape shape, bint missing_is_empty) except *:
+    """Look at the text of a row."""
     cdef Chars chars
-    cdef Py_ssize_t row = first
-    cdef Py_ssize_t rows = len(column)
-    cdef int64_t total = 0
-    cdef int64_t enough = BLOCK_CHARS * min(threads, BLOCK_THREADS)
-    cdef Block block = Block(0, 0)
     text = None
-    while row < rows and row - first < BLOCK_ROWS and total < enough:
-        # A block ends before a row that is refused, so that faults in the rows before it come first.
-        if arrow is not None:
-            chars = arrow.column.row(row)
-            if chars.size < 0 and row > first and not missing_is_empty:
-                break
+    if isinstance(column, ArrowTexts):
+        chars = (<ArrowTexts> column).column.row(row)
+    else:
+        text = (<tuple> column)[row]
+        if isinstance(text, str):
+            chars = borrow(text, row, shape)
+        elif is_missing(text):
+            chars.size = -1
         else:
-            text = strings[row]
-            if row > first and not is_readable(text, missing_is_empty):
-                break
-            if isinstance(text, str):
-                chars = borrow(text, row, shape)
-            elif is_missing(text):
-                chars.size = -1
-            else:
-                raise TypeError(f"row {row}: text must be a str, got {type(text).__name__}")
-        if chars.size < 0:
-            if not missing_is_empty:
-                raise missing_row(row, text)
-            chars.data, chars.size = b"", 0
-        texts.push_back(chars)
-        total += chars.size
-        block.room += runs_room(chars.size)
-        row += 1
-    block.rows = row - first
-    return block
+            raise TypeError(f"row {row}: text must be a str, got {type(text).__name__}")
+    if chars.size < 0:
+        if not missing_is_empty:
+            raise missing_row(row, text)
+        chars.data, chars.size = b"", 0
+    return chars
 
 
-cdef object row_failure(const Result& result, const vector[Chars]& texts, int64_t row, Py_ssize_t first, Shape shape):
+cdef bint is_refused(object column, Py_ssize_t row, bint missing_is_empty):
+    if isinstance(column, ArrowTexts):
+        return not missing_is_empty and (<ArrowTexts> column).column.row(row).size < 0
+    return not is_readable((<tuple> column)[row], missing_is_empty)
+
+
+cdef object row_failure(const Result& result, Chars chars, Py_ssize_t row, Shape shape):
     # The same fault as a str would have: positions are characters and not bytes.
-    borrow(PyUnicode_DecodeUTF8(texts[row].data, texts[row].size, "surrogateescape"), first + row, shape)
-    return failure(result, first + row, shape)
+    borrow(PyUnicode_DecodeUTF8(chars.data, chars.size, "surrogateescape"), row, shape)
+    return failure(result, row, shape)
 
 
-def parse_rows(
-    column not None, Py_ssize_t first, int64_t height, int64_t width, bint missing_is_empty, int64_t threads
-):
-    """Runs of a block of rows from `first` on, and where those of each begin and end."""
+def parse_row(column not None, Py_ssize_t row, int64_t height, int64_t width, bint missing_is_empty):
+    """Runs of one row of a column."""
     cdef Shape shape
     shape.height, shape.width = height, width
-    cdef vector[Chars] texts
-    cdef Block block = read_block(texts, column, first, shape, missing_is_empty, threads)
+    cdef Chars chars = chars_of(column, row, shape, missing_is_empty)
     cdef Result result
-    cdef int64_t row = 0
-    runs = new_runs(block.room)
+    runs = new_runs(runs_room(chars.size))
     cdef Run* target = <Run*> cnp.PyArray_DATA(runs)
-    bounds = np.empty((block.rows, 2), dtype=np.int64)
-    cdef int64_t* bounds_data = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> bounds)
     with nogil:
-        result = parse_texts(texts, shape, target, bounds_data, threads, row)
+        result = parse_text(chars.data, chars.size, shape, target)
     if result.error != Error.none:
-        raise row_failure(result, texts, row, first, shape)
-    return runs, bounds
+        raise row_failure(result, chars, row, shape)
+    return trim(runs, result.count)
 
 
 def paint_rows(
     column not None, Py_ssize_t first, int64_t height, int64_t width, bint missing_is_empty, int64_t threads, painter
 ):
-    """Hand the runs of a block of rows from `first` on to a painter, and return how many rows that were."""
+    """Hand a block of rows from `first` on to a painter, at least one, and return how many they were."""
     cdef const RunSink* sink = <const RunSink*> PyCapsule_GetPointer(painter, kRunSinkName)
     cdef Shape shape
     shape.height, shape.width = height, width
     cdef vector[Chars] texts
-    cdef Block block = read_block(texts, column, first, shape, missing_is_empty, threads)
+    cdef Py_ssize_t row = first
+    cdef int64_t total = 0
+    cdef int64_t enough = BLOCK_CHARS * min(threads, BLOCK_THREADS)
+    while row < len(column) and row - first < BLOCK_ROWS and total < enough:
+        # A block ends before a row that is refused, so that faults in the rows before it come first.
+        if row > first and is_refused(column, row, missing_is_empty):
+            break
+        texts.push_back(chars_of(column, row, shape, missing_is_empty))
+        total += texts.back().size
+        row += 1
     cdef Result result
-    cdef int64_t row = 0
+    cdef int64_t faulty = 0
     with nogil:
-        result = parse_texts(texts, shape, first, sink[0], threads, row)
+        result = parse_texts(texts, shape, first, sink[0], threads, faulty)
     if result.error != Error.none:
-        raise row_failure(result, texts, row, first, shape)
-    return block.rows
+        raise row_failure(result, texts[faulty], first + faulty, shape)
+    return row - first
 
 
-cdef str text_of(const Run* runs, int64_t count):
+def format_one(cnp.ndarray runs not None):
+    """Text of runs."""
+    cdef const Run* data = data_of(runs)
+    cdef int64_t count = cnp.PyArray_DIM(runs, 0)
     cdef int64_t size
     if count == 0:
         return ""
-    cdef PyObject* text = PyUnicode_New(text_room(runs, count), 127)
+    cdef PyObject* text = PyUnicode_New(text_room(data, count), 127)
     cdef char* target = <char*> PyUnicode_DATA(text)
     try:
         with nogil:
-            size = write_text(runs, count, target)
+            size = write_text(data, count, target)
         PyUnicode_Resize(&text, size)
         return <str> text
     finally:
         Py_DECREF(text)
 
 
-def format_one(cnp.ndarray runs not None):
-    """Text of runs."""
-    return text_of(data_of(runs), cnp.PyArray_DIM(runs, 0))
-
-
-def format_rows(cnp.ndarray runs not None, const int64_t[::1] offsets not None, int64_t threads):
-    """Text of each row of runs."""
-    cdef const Run* data = data_of(runs)
-    cdef vector[PyObject*] unfinished  # nobody else may see a string before it is written
-    cdef vector[Line] lines
-    cdef Line line
-    cdef PyObject* text
-    cdef Py_ssize_t row
+def format_rows(scanner, int64_t first, int64_t last, int64_t threads):
+    """Texts of the rows first .. last - 1 of a scanner."""
+    cdef const RunSource* source = <const RunSource*> PyCapsule_GetPointer(scanner, kRunSourceName)
+    cdef vector[Lines] groups
+    cdef size_t group, line
+    cdef int64_t start
+    with nogil:
+        groups = write_texts(source[0], first, last, threads)
     texts = []
-    try:
-        for row in range(offsets.shape[0] - 1):
-            line.count = offsets[row + 1] - offsets[row]
-            if offsets[row] < 0 or line.count < 0 or offsets[row + 1] > cnp.PyArray_DIM(runs, 0):
-                raise ValueError("offsets must rise within runs")
-            line.runs = data + offsets[row]
-            unfinished.push_back(PyUnicode_New(text_room(line.runs, line.count), 127))
-            line.text = <char*> PyUnicode_DATA(unfinished.back())
-            lines.push_back(line)
-        with nogil:
-            write_texts(lines, threads)
-        for row in range(<Py_ssize_t> lines.size()):
-            PyUnicode_Resize(&unfinished[row], lines[row].length)
-            texts.append(<str> unfinished[row])
-    finally:
-        for text in unfinished:
-            Py_XDECREF(text)
+    for group in range(groups.size()):
+        start = 0
+        for line in range(groups[group].ends.size()):
+            texts.append(PyUnicode_DecodeASCII(groups[group].chars.data() + start, groups[group].ends[line] - start, NULL))
+            start = groups[group].ends[line]
     return texts

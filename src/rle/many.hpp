@@ -1,10 +1,9 @@
-// Many masks at once, on several threads. A large mask is parted between them, and small ones are worked on in groups;
-// what comes out does not depend on the number of threads.
+// Masks on several threads: a large one parted between them, or many, each on the thread that reads or writes its text.
+// What comes out does not depend on the number of threads.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "rle/buffer.hpp"
 #include "rle/mask.hpp"
@@ -13,10 +12,9 @@
 
 namespace cloudrle {
 
-struct RunSpan {
-    const Run* data;
-    std::int64_t count;
-};
+// As encode_mask and decode_mask of all columns. Scratch space on several threads: the boundaries once more.
+void encode_parted(const MaskView& mask, std::int64_t threads, Boundaries& boundaries);
+void decode_parted(const Run* runs, std::int64_t count, const PixelView& mask, std::int64_t threads);
 
 // Masks of one shape, at a stride.
 template <class View>
@@ -31,17 +29,6 @@ struct Stack {
         return view;
     }
 };
-
-// The boundaries of the first masks, and how many runs there are after each: of as many masks as make up a block, so
-// that memory stays bounded, and of at least one.
-struct Encoded {
-    Boundaries boundaries;
-    std::vector<std::int64_t> offsets{0};
-};
-Encoded encode_masks(const Stack<MaskView>& masks, std::int64_t threads);
-
-// Writes a mask from each of the run lists. Scratch space: 8 bytes per row and thread.
-void decode_masks(const std::vector<RunSpan>& runs, const Stack<PixelView>& masks, std::int64_t threads);
 
 // Masks to be painted from run lists of another shape, or of the same.
 struct Canvas {

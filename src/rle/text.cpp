@@ -190,59 +190,44 @@ std::int64_t write_text(const Run* runs, std::int64_t count, char* text) noexcep
     return count == 0 ? 0 : at - text - 1;  // no space after the last number
 }
 
-namespace {
-
-Result first_fault(const std::vector<Result>& results, std::int64_t& row) {
-    const auto fault =
-        std::find_if(results.begin(), results.end(), [](const Result& result) { return result.error != Error::none; });
-    row = fault - results.begin();
-    return fault == results.end() ? Result{} : *fault;
-}
-
-}  // namespace
-
-Result parse_texts(const std::vector<Chars>& texts, Shape shape, Run* runs, std::int64_t* bounds, std::int64_t threads,
-                   std::int64_t& row) {
-    const auto count = static_cast<std::int64_t>(texts.size());
-    std::int64_t room = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-        bounds[2 * i] = room;
-        room += runs_room(texts[static_cast<std::size_t>(i)].size);
-    }
-    std::vector<Result> results(texts.size());
-    for_each_index(count, threads, [&](std::int64_t i) {
-        const auto [data, size] = texts[static_cast<std::size_t>(i)];
-        Result& result = results[static_cast<std::size_t>(i)];
-        result = parse_text(data, size, shape, runs + bounds[2 * i]);
-        bounds[2 * i + 1] = bounds[2 * i] + result.count;
-    });
-    return first_fault(results, row);
-}
-
-Result parse_texts(const std::vector<Chars>& texts, Shape shape, std::int64_t first_row, const RunSink& sink,
-                   std::int64_t threads, std::int64_t& row) {
+Result parse_texts(const std::vector<Chars>& texts, Shape shape, std::int64_t first, const RunSink& sink,
+                   std::int64_t threads, std::int64_t& faulty) {
     std::int64_t room = 0;
     for (const Chars& text : texts) room = std::max(room, runs_room(text.size));
     std::vector<Result> results(texts.size());
-    for_each_group(static_cast<std::int64_t>(texts.size()), threads, [&](std::int64_t first, std::int64_t last) {
-        const std::unique_ptr<Run[]> runs(new Run[static_cast<std::size_t>(room)]);
-        for (std::int64_t i = first; i < last; ++i) {
-            const auto [data, size] = texts[static_cast<std::size_t>(i)];
-            Result& result = results[static_cast<std::size_t>(i)];
-            result = parse_text(data, size, shape, runs.get());
-            if (result.error != Error::none) return;
-            sink.take(sink.target, first_row + i, runs.get(), result.count);
-        }
-    });
-    return first_fault(results, row);
+    for_each_group(static_cast<std::int64_t>(texts.size()), threads,
+                   [&](std::int64_t, std::int64_t i, std::int64_t end) {
+                       const std::unique_ptr<Run[]> runs(new Run[static_cast<std::size_t>(room)]);
+                       for (; i < end; ++i) {
+                           const auto [data, size] = texts[static_cast<std::size_t>(i)];
+                           Result& result = results[static_cast<std::size_t>(i)];
+                           result = parse_text(data, size, shape, runs.get());
+                           if (result.error != Error::none) return;
+                           sink.take(sink.target, first + i, runs.get(), result.count);
+                       }
+                   });
+    const auto fault =
+        std::find_if(results.begin(), results.end(), [](const Result& result) { return result.error != Error::none; });
+    faulty = fault - results.begin();
+    return fault == results.end() ? Result{} : *fault;
 }
 
-void write_texts(std::vector<Line>& lines, std::int64_t threads) {
-    for_each_group(static_cast<std::int64_t>(lines.size()), threads, [&](std::int64_t first, std::int64_t last) {
-        for (auto line = lines.begin() + first; line != lines.begin() + last; ++line) {
-            line->length = write_text(line->runs, line->count, line->text);
+std::vector<Lines> write_texts(const RunSource& source, std::int64_t first, std::int64_t last, std::int64_t threads) {
+    std::vector<Lines> groups(static_cast<std::size_t>(groups_of(last - first, threads)));
+    for_each_group(last - first, threads, [&](std::int64_t group, std::int64_t i, std::int64_t end) {
+        Lines& lines = groups[static_cast<std::size_t>(group)];
+        Boundaries boundaries;
+        for (; i < end; ++i) {
+            boundaries.clear();
+            source.give(source.origin, first + i, boundaries);
+            const auto* const runs = reinterpret_cast<const Run*>(boundaries.data());
+            const std::int64_t count = boundaries.size() / 2;
+            char* const text = lines.chars.room(text_room(runs, count));
+            lines.chars.add(write_text(runs, count, text));
+            lines.ends.push_back(lines.chars.size());
         }
     });
+    return groups;
 }
 
 }  // namespace cloudrle

@@ -4,8 +4,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "rle/buffer.hpp"
+#include "rle/ports.hpp"
 #include "rle/run.hpp"
-#include "rle/sink.hpp"
 
 namespace cloudrle {
 
@@ -27,23 +28,19 @@ struct Chars {
     std::int64_t size;  // negative: missing
 };
 
-// Parses many texts on several threads, each into the room that runs_room gives it, one room behind the other. `bounds`
-// becomes where the runs of each begin and end. The result is that of the first text with a fault, whose index is put
-// into `row`.
-Result parse_texts(const std::vector<Chars>& texts, Shape shape, Run* runs, std::int64_t* bounds, std::int64_t threads,
-                   std::int64_t& row);
+// Parses many texts on several threads and hands over the runs of each: the first as those of row `first`, and so on.
+// The result is that of the first text with a fault, whose index is put into `faulty`; of texts behind it, only some go
+// on.
+Result parse_texts(const std::vector<Chars>& texts, Shape shape, std::int64_t first, const RunSink& sink,
+                   std::int64_t threads, std::int64_t& faulty);
 
-// Parses many texts on several threads and hands over the runs of each; of texts behind a fault, only some.
-Result parse_texts(const std::vector<Chars>& texts, Shape shape, std::int64_t first_row, const RunSink& sink,
-                   std::int64_t threads, std::int64_t& row);
-
-// Runs to be written, where their text goes, and afterwards its length.
-struct Line {
-    const Run* runs;
-    std::int64_t count;
-    char* text;
-    std::int64_t length;
+// Texts of neighbouring rows, one behind the other, and where each ends.
+struct Lines {
+    Buffer<char> chars;
+    std::vector<std::int64_t> ends;
 };
-void write_texts(std::vector<Line>& lines, std::int64_t threads);
+
+// Writes the texts of rows first .. last - 1 on several threads, in groups of neighbours.
+std::vector<Lines> write_texts(const RunSource& source, std::int64_t first, std::int64_t last, std::int64_t threads);
 
 }  // namespace cloudrle

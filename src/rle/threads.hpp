@@ -42,14 +42,18 @@ void for_each_index(std::int64_t count, std::int64_t threads, const Work& work) 
     if (failure) std::rethrow_exception(failure);
 }
 
-// Calls work(first, last) for groups of neighbours that together are all indices below `count`: enough groups for
-// threads to share evenly, and on this thread alone where there are few indices.
+// Groups of neighbours to share `count` indices out evenly.
+inline std::int64_t groups_of(std::int64_t count, std::int64_t threads) noexcept {
+    constexpr std::int64_t per_thread = 32;
+    return std::min(count, threads == 1 ? 1 : per_thread * threads);
+}
+
+// Calls work(group, first, last) for each of those groups.
 template <class Work>
 void for_each_group(std::int64_t count, std::int64_t threads, const Work& work) {
-    constexpr std::int64_t per_thread = 32;
-    const std::int64_t groups = std::min(count, threads == 1 ? 1 : per_thread * threads);
+    const std::int64_t groups = groups_of(count, threads);
     for_each_index(groups, threads,
-                   [&](std::int64_t group) { work(group * count / groups, (group + 1) * count / groups); });
+                   [&](std::int64_t group) { work(group, group * count / groups, (group + 1) * count / groups); });
 }
 
 }  // namespace cloudrle
