@@ -22,6 +22,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "upsampling": ("transpose", "nearest"),
     "output_stride": (1, 2, 4),
     "deep_supervision": (False, True),
+    "presence_head": (False, True),
 }
 
 
@@ -53,6 +54,8 @@ class ModelConfig:
         The class maps have the input's size divided by this.
     deep_supervision
         Train a head on each nested U-Net; prediction uses the last, which sees them all.
+    presence_head
+        Also predict from the mean of the coarsest features whether each class is there at all; see :class:`Decision`.
 
     Raises
     ------
@@ -79,6 +82,7 @@ class ModelConfig:
     upsampling: Upsampling = "nearest"
     output_stride: int = 2
     deep_supervision: bool = True
+    presence_head: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -124,6 +128,11 @@ class ModelConfig:
         """(height, width) of the class maps."""
         return self.input_size[0] // self.output_stride, self.input_size[1] // self.output_stride
 
+    @property
+    def nested(self) -> int:
+        """Number of nested U-Nets, each with its own head under deep supervision."""
+        return len(self.filters) - self.output_stride.bit_length()
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON can hold them."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
@@ -141,7 +150,8 @@ class Decision:
     Parameters
     ----------
     presence
-        A class whose presence score (the mean of the highest 9.5% of its map) is below this is left empty.
+        A class whose presence score is below this is left empty. The score is the mean of the highest 9.5% of the
+        class's map; with a presence head, the mean of that and of what the head says.
     threshold
         A pixel is foreground where its probability is at least this.
     min_area

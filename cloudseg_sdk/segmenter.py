@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cloudseg_sdk.bundle import Bundle, read_bundle, write_bundle
 from cloudseg_sdk.config import Decision, ModelConfig
 from cloudseg_sdk.data.dataset import CloudDataset
 from cloudseg_sdk.data.images import Source
 from cloudseg_sdk.errors import BundleError, DataError, MissingExtraError
-from cloudseg_sdk.inference.engines import Engine, KerasEngine, OpenVINOEngine
-from cloudseg_sdk.inference.pipeline import Images, OnError, Options, map_images, predict_images
+from cloudseg_sdk.inference.engines import Engine, KerasEngine, OpenVINOEngine, Output
+from cloudseg_sdk.inference.pipeline import Images, OnError, Options, predict_images, run_images
 from cloudseg_sdk.inference.prediction import Prediction, Predictions
 from cloudseg_sdk.metrics import METRIC_SIZE, Report, pair_dice, summarize, truth_at_metric_size
 
@@ -161,6 +160,7 @@ class Segmenter:
         batch_size: int = 8,
         learning_rate: float = 1e-3,
         loss: str | keras.losses.Loss = "bce_dice",
+        presence_weight: float = 0.1,
         seed: int = 0,
         progress: bool = True,
     ) -> History:
@@ -177,6 +177,8 @@ class Segmenter:
             The learning rate is the schedule's highest.
         loss
             "dice", "bce_dice", "tversky", "focal_tversky", or a Keras loss of masks and probabilities ``(N, H, W, C)``.
+        presence_weight
+            Of the presence head's binary cross-entropy beside `loss`; its target is whether a mask has any pixel.
         seed
             Of the order of images and of their flips.
         progress
@@ -198,7 +200,7 @@ class Segmenter:
         network = self.model
         from cloudseg_sdk.training.fit import FitOptions, fit_network, load_training_data
 
-        options = FitOptions(epochs, batch_size, learning_rate, loss, seed, progress)
+        options = FitOptions(epochs, batch_size, learning_rate, loss, presence_weight, seed, progress)
         data = load_training_data(self.config, train, validation, progress=progress)
         try:
             return fit_network(network, self.config, data, options)
@@ -214,7 +216,7 @@ class Segmenter:
         from cloudseg_sdk.training.calibrate import calibrate_decision
 
         truth = [truth_at_metric_size(example.rles) for example in dataset]
-        self._decision = calibrate_decision(self._maps(dataset), truth)
+        self._decision = calibrate_decision(self._outputs(dataset), truth)
         return self._decision
 
     def evaluate(self, dataset: CloudDataset) -> Report:
@@ -299,10 +301,9 @@ class Segmenter:
         if dtype not in ("float32", "float16"):
             raise ValueError(f'dtype must be "float32" or "float16", got {dtype!r}')
         network = self.model
-        from cloudseg_sdk.models.serving import serving_model
         from cloudseg_sdk.models.weights import get_weights, halve_graph, to_onnx
 
-        graph = to_onnx(serving_model(network, self.config), self.config.input_size)
+        graph = to_onnx(network, self.config)
         if graph is None:
             warnings.warn(
                 f"{path} gets no ONNX graph, so it will need Keras: tf2onnx (on JAX jax2onnx) is missing", stacklevel=2
@@ -324,13 +325,13 @@ class Segmenter:
                 self._engine = KerasEngine(serving_model(network, self.config))
             return self._engine
 
-    def _maps(self, dataset: CloudDataset) -> Iterator[NDArray[np.float32]]:
+    def _outputs(self, dataset: CloudDataset) -> Iterator[Output]:
         options = Options(None, 8, "raise")
         images = (example.image for example in dataset)
         with ThreadPoolExecutor() as pool:
-            for _, maps in map_images(pool, images, self._running_engine(), self.config, options):
-                if maps is not None:  # never None under "raise"
-                    yield maps
+            for _, output in run_images(pool, images, self._running_engine(), self.config, options):
+                if output is not None:  # never None under "raise"
+                    yield output
 
     def _become_trained(self) -> None:
         """Forget what belonged to the weights before training: engine, decision, scores."""

@@ -269,11 +269,12 @@ def bilinear(image: Maps, size: Shape) -> Maps:
     return np.asarray(mixed[top] * (1 - down[:, np.newaxis]) + mixed[bottom] * down[:, np.newaxis])
 
 
-def presence_score(probabilities: Maps) -> float:
-    """Mean of the highest 9.5% of one class map."""
+def presence_score(probabilities: Maps, head: float | None = None) -> float:
+    """Mean of the highest 9.5% of one class map; with a presence head the mean of that and of its sigmoid."""
     values = sorted(probabilities.ravel().tolist(), reverse=True)
     highest = values[: max(1, round(0.095 * len(values)))]
-    return math.fsum(highest) / len(highest)
+    score = math.fsum(highest) / len(highest)
+    return score if head is None else (score + head) / 2
 
 
 def best_mean_dice(scores: Maps, resized: Maps, truth: Maps, thresholds: tuple[float, ...]) -> float:

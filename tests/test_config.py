@@ -36,6 +36,7 @@ L2 = "l2 must be 0 or a positive number, got "
             ("deep_supervision", value, f"deep_supervision must be one of [False, True], got {value!r}")
             for value in (1, 0, None, "yes")
         ),
+        ("presence_head", 1, "presence_head must be one of [False, True], got 1"),
         *(
             ("classes", value, f"{NAMES}{value!r}")
             for value in ((), ("a", "a"), ("a", ""), ("a", 1), ["a", "b"], "ab", None, ("a", None))

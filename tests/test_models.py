@@ -578,7 +578,7 @@ def exported(request: pytest.FixtureRequest) -> Exported:
     config = replace(request.param, filters=(8, 12, 16))
     network = build_network(config)
     shake(network, 5)
-    graph = to_onnx(serving_model(network, config), config.input_size)
+    graph = to_onnx(network, config)
     assert graph is not None
     return Exported(config, network, graph)
 
@@ -594,12 +594,12 @@ def test_the_graph_gives_the_same_maps_in_openvino_at_any_batch_size(exported: E
     wanted = exported.serve(batch)
     assert wanted.std() > 0.01
     for part in (slice(0, 3), slice(4, 5), slice(0, 5), slice(0, 3)):
-        np.testing.assert_allclose(engine.run(batch[part]), wanted[part], atol=1e-5)
+        np.testing.assert_allclose(engine.run(batch[part]).maps, wanted[part], atol=1e-5)
 
 
 def test_a_result_of_openvino_is_not_overwritten_by_the_next(exported: Exported) -> None:
     engine = OpenVINOEngine(exported.graph)
-    first = engine.run(images(2, seed=1))
+    first = engine.run(images(2, seed=1)).maps
     kept = first.copy()
     engine.run(images(2, seed=2))
     np.testing.assert_array_equal(first, kept)
@@ -610,7 +610,7 @@ def test_a_halved_graph_has_half_the_bytes_and_maps_within_the_rounding(exported
     assert 2 * kernel_bytes(halved) == kernel_bytes(exported.graph)
     onnx.checker.check_model(onnx.load_from_string(halved))
     batch = images(4)
-    maps = OpenVINOEngine(halved).run(batch)
+    maps = OpenVINOEngine(halved).run(batch).maps
     np.testing.assert_allclose(maps, exported.serve(batch), atol=5e-3)
     if exported.config.normalization == "none":  # else the converter has folded the statistics into the kernels
         rounded = {

@@ -26,8 +26,9 @@ def build_network(config: ModelConfig) -> keras.Model:
     Returns
     -------
     keras.Model
-        One output, or with deep supervision a list of them, each float32 ``(N, *config.output_size, classes)``;
-        the last one is the deepest and the one to predict with.
+        Its outputs are class maps, float32 ``(N, *config.output_size, classes)``: one, or with deep supervision one for
+        each nested U-Net, of which the last is the deepest and the one to predict with. With a presence head, after
+        them, the probability that a class is there, float32 ``(N, classes)``.
     """
     image = keras.Input((*config.input_size, config.channels), name="main_input")
     levels = len(config.filters)
@@ -45,9 +46,11 @@ def build_network(config: ModelConfig) -> keras.Model:
             merged = keras.layers.Concatenate(name=f"merge{row}{column}")([up, *left])
             nodes[row, column] = _unit(merged, config, row, column)
 
-    columns = range(2, levels - finest + 2)
-    heads = [_head(nodes[finest, column], config, column - 1) for column in columns]
-    return keras.Model(image, heads if config.deep_supervision else heads[-1], name="unetpp")
+    heads = [_head(nodes[finest, number + 1], config, number) for number in range(1, config.nested + 1)]
+    outputs = heads if config.deep_supervision else heads[-1:]
+    if config.presence_head:
+        outputs.append(_presence(nodes[levels, 1], config))
+    return keras.Model(image, outputs if len(outputs) > 1 else outputs[0], name="unetpp")
 
 
 def _unit(x: Any, config: ModelConfig, row: int, column: int) -> Any:
@@ -91,6 +94,11 @@ def _head(x: Any, config: ModelConfig, number: int) -> Any:
         dtype="float32",  # probabilities stay float32 under mixed precision
         name=f"output_{number}",
     )(x)
+
+
+def _presence(x: Any, config: ModelConfig) -> Any:
+    x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="presence_pool")(x)
+    return keras.layers.Dense(len(config.classes), activation="sigmoid", dtype="float32", name="presence")(x)
 
 
 def _penalty(config: ModelConfig) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from cloudrle import RLE
 from cloudseg_sdk.config import Decision, ModelConfig
@@ -16,7 +17,7 @@ from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
 from cloudseg_sdk.inference.engines import Engine, KerasEngine
 from cloudseg_sdk.inference.postprocess import decide
 from cloudseg_sdk.metrics import METRIC_SIZE, pair_dice, truth_at_metric_size
-from cloudseg_sdk.models.serving import serving_model, serving_parts
+from cloudseg_sdk.models.serving import as_list, serving_model, serving_parts
 from cloudseg_sdk.training.batches import Batches
 from cloudseg_sdk.training.losses import LOSSES
 
@@ -34,6 +35,7 @@ class FitOptions:
     batch_size: int
     learning_rate: float
     loss: str | keras.losses.Loss
+    presence_weight: float
     seed: int
     progress: bool
 
@@ -45,6 +47,8 @@ class FitOptions:
             raise ConfigError(f"seed must be a whole number of at least 0, got {self.seed!r}")
         if not 0 < self.learning_rate < float("inf"):
             raise ConfigError(f"learning_rate must be a positive number, got {self.learning_rate!r}")
+        if not 0 <= self.presence_weight < float("inf"):
+            raise ConfigError(f"presence_weight must be 0 or a positive number, got {self.presence_weight!r}")
         if not (self.loss in LOSSES if isinstance(self.loss, str) else isinstance(self.loss, keras.losses.Loss)):
             raise ConfigError(f"loss must be one of {', '.join(LOSSES)} or a keras.losses.Loss, got {self.loss!r}")
 
@@ -82,9 +86,9 @@ def fit_network(network: keras.Model, config: ModelConfig, data: TrainingData, o
     """
     loss = LOSSES[options.loss]() if isinstance(options.loss, str) else options.loss
     batches = Batches(data.train, options.batch_size, options.seed)
-    images, heads = serving_parts(network, config)
-    model = _SupervisedModel(images, heads, name="supervised")
+    model = _SupervisedModel(*serving_parts(network, config), name="supervised")
     model.target_loss = loss
+    model.presence_weight = options.presence_weight if config.presence_head else None
     model.compile(optimizer=_optimizer(options, len(batches) * options.epochs))
     best = _Best(network, config, data, loss, options.batch_size)
     try:
@@ -108,16 +112,23 @@ def fit_network(network: keras.Model, config: ModelConfig, data: TrainingData, o
 
 
 class _SupervisedModel(keras.Model):  # type: ignore[misc]  # Keras has no types
-    """Holds one target against every head; Keras would ask for a copy of the target for each."""
+    """Holds one target against every head, and what it shows at all against the presence head.
+
+    Keras would ask for a copy of the target for each.
+    """
 
     target_loss: keras.losses.Loss
+    presence_weight: float | None  # None where there is no presence head
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        heads = y_pred if isinstance(y_pred, list | tuple) else [y_pred]
-        supervised = sum(self.target_loss(y, head) for head in heads) / len(heads)
-        return supervised + sum(self.losses)  # the latter are the L2 penalties
+        outputs = as_list(y_pred)
+        loss = sum(self.losses)  # the L2 penalties
+        if self.presence_weight is not None:
+            present = ops.cast(ops.max(y, axis=(1, 2)), "float32")  # any pixel
+            loss += self.presence_weight * ops.mean(ops.binary_crossentropy(present, outputs.pop()))
+        return loss + sum(self.target_loss(y, maps) for maps in outputs) / len(outputs)
 
 
 class _Best(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
@@ -153,9 +164,9 @@ class _Best(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         losses, dice = [], []
         for start in range(0, len(self._truth), self._batch_size):
             part = slice(start, start + self._batch_size)
-            maps = self._engine.run(self._arrays.images[part])
-            losses.append(float(self._loss(self._arrays.masks[part], maps)) * len(maps))
-            predicted = [decide(one, METRIC_SIZE, self._decision) for one in maps]
+            found = self._engine.run(self._arrays.images[part])
+            losses.append(float(self._loss(self._arrays.masks[part], found.maps)) * len(found.maps))
+            predicted = [decide(one.maps, METRIC_SIZE, self._decision, one.presence) for one in found.images()]
             dice += [pair_dice(*pair).mean() for pair in zip(self._truth[part], predicted, strict=True)]
         score = float(np.mean(dice))
         logs.update(val_loss=sum(losses) / len(self._truth), val_dice=score)
