@@ -83,7 +83,9 @@ def train(
     epochs: Annotated[int, typer.Option(min=1)] = 25,
     batch_size: Annotated[int, typer.Option(min=1)] = 8,
     learning_rate: Annotated[float, typer.Option(help="The highest of the schedule.")] = 1e-3,
-    loss: Annotated[str, typer.Option(help="dice, bce_dice, tversky or focal_tversky.")] = "bce_dice",
+    loss: Annotated[
+        str, typer.Option(help="dice, bce_dice, bce_positive_dice, tversky, focal_tversky or lovasz.")
+    ] = "bce_dice",
     seed: Annotated[int, typer.Option(help="Of split, weights, order and flips.")] = 0,
     dtype: Annotated[Literal["float32", "float16"], typer.Option(help="How weights are stored.")] = "float32",
 ) -> None:

@@ -176,7 +176,8 @@ class Segmenter:
         epochs, batch_size, learning_rate
             The learning rate is the schedule's highest.
         loss
-            "dice", "bce_dice", "tversky", "focal_tversky", or a Keras loss of masks and probabilities ``(N, H, W, C)``.
+            "dice", "bce_dice", "bce_positive_dice", "tversky", "focal_tversky", "lovasz", or a Keras loss of masks and
+            probabilities ``(N, H, W, C)``.
         presence_weight
             Of the presence head's binary cross-entropy beside `loss`; its target is whether a mask has any pixel.
         seed
