@@ -40,9 +40,8 @@ from cloudseg_sdk.errors import BundleError, ConfigError
 from cloudseg_sdk.files import atomic_path
 
 FORMAT_VERSION = 2
-_ADDED: dict[int, dict[str, Any]] = {
-    2: {"presence_head": False}
-}  # fields of ModelConfig, by the version they came with
+# What a field of ModelConfig stands for in files older than it, by the version that it came with.
+_ADDED: dict[int, dict[str, Any]] = {2: {"encoder": "unetpp", "presence_head": False}}
 MANIFEST, WEIGHTS, GRAPH = "manifest.json", "weights.npz", "model.onnx"
 # Far above any UNet++ of eight levels, far below what would exhaust a machine that opens a hostile file.
 MAX_PART_BYTES = 2 << 30

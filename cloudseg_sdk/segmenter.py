@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
@@ -46,17 +46,23 @@ class Segmenter:
     (320, 480)
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine | None, model: keras.Model | None) -> None:
+    def __init__(
+        self, bundle: Bundle, engine: Engine | None, model: keras.Model | None, config: ModelConfig | None = None
+    ) -> None:
         self._bundle = bundle
+        self._config = config or bundle.config  # another one where a level leaves out part of the network
         self._engine = engine
         self._model = model
-        self._decision = bundle.decision
-        self._metrics = bundle.metrics
+        whole = self._config == bundle.config
+        self._decision = bundle.decision if whole else Decision.plain(len(self.classes))
+        self._metrics = bundle.metrics if whole else {}
         self._provenance = bundle.provenance
         self._making = threading.RLock()  # one model and one engine, whichever thread is the first to need them
 
     @classmethod
-    def build(cls, config: ModelConfig | None = None, *, seed: int = 0) -> Segmenter:
+    def build(
+        cls, config: ModelConfig | None = None, *, seed: int = 0, encoder_weights: str | Path | None = None
+    ) -> Segmenter:
         """Make a network with fresh weights (needs Keras and a backend).
 
         Parameters
@@ -65,17 +71,28 @@ class Segmenter:
             None for the default preset.
         seed
             Given to :func:`keras.utils.set_random_seed`: the same seed gives the same weights.
+        encoder_weights
+            Where to begin with an encoder of keras.applications: "imagenet" downloads what was trained there, a path is
+            that of such a file; None for fresh weights.
+
+        Raises
+        ------
+        CloudsegError
+            Where the encoder's weights cannot be downloaded, or do not fit.
         """
         config = config or ModelConfig()
         keras = _import_keras()
+        from cloudseg_sdk.models.encoders import load_encoder_weights
         from cloudseg_sdk.models.unetpp import build_network
 
         keras.utils.set_random_seed(seed)
-        bundle = Bundle(config, Decision.plain(len(config.classes)), {}, None)
-        return cls(bundle, None, build_network(config))
+        network = build_network(config)
+        if encoder_weights is not None:
+            load_encoder_weights(network, config, encoder_weights)
+        return cls(Bundle(config, Decision.plain(len(config.classes)), {}, None), None, network)
 
     @classmethod
-    def load(cls, model: str | Path, *, engine: EngineName = "auto") -> Segmenter:
+    def load(cls, model: str | Path, *, engine: EngineName = "auto", level: int | None = None) -> Segmenter:
         """Open a saved model.
 
         Parameters
@@ -85,11 +102,17 @@ class Segmenter:
         engine
             "openvino" needs no deep-learning framework; "keras" runs on Keras' backend, and on its GPU. "auto" takes
             OpenVINO where the file holds a graph for it.
+        level
+            Use only the nested U-Net that ends at this head, 1 being the shallowest: faster, less accurate (pruning,
+            section 3.3 of arXiv:1807.10165). None for all. Thresholds and metrics belong to the whole network
+            and are left behind: calibrate again.
 
         Raises
         ------
         BundleError
             Where the file is missing, damaged or of a later version; the message names the part.
+        ConfigError
+            Where the network has no such level.
         MissingExtraError
             Where the engine is not installed; the message says how to install it.
         """
@@ -101,16 +124,17 @@ class Segmenter:
                 f"{model} holds no ONNX graph for OpenVINO; load it with the keras engine where tf2onnx is installed "
                 "and save it again"
             )
+        config = bundle.config if level is None else bundle.config.pruned(level)
         if engine == "keras" or bundle.graph is None:
-            segmenter = cls(bundle, None, None)
+            segmenter = cls(bundle, None, None, config)
             _ = segmenter.model  # a damaged file or a missing backend shows here and not at the first image
             return segmenter
-        return cls(bundle, OpenVINOEngine(bundle.graph), None)
+        return cls(bundle, OpenVINOEngine(bundle.graph, None if config == bundle.config else level), None, config)
 
     @property
     def config(self) -> ModelConfig:
         """The network's configuration."""
-        return self._bundle.config
+        return self._config
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -143,12 +167,13 @@ class Segmenter:
         with self._making:
             if self._model is None:
                 _import_keras()
-                from cloudseg_sdk.models.unetpp import build_network
+                from cloudseg_sdk.models.unetpp import build_network, prune
                 from cloudseg_sdk.models.weights import set_weights
 
-                network = build_network(self.config)
+                network = build_network(self._bundle.config)
                 set_weights(network, self._bundle.weights)
-                self._model = network
+                whole = self._config == self._bundle.config
+                self._model = network if whole else prune(network, self._config.nested)
             return self._model
 
     def fit(
@@ -160,6 +185,7 @@ class Segmenter:
         batch_size: int = 8,
         learning_rate: float = 1e-3,
         loss: str | keras.losses.Loss = "bce_dice",
+        head_weights: Sequence[float] | None = None,
         presence_weight: float = 0.1,
         seed: int = 0,
         progress: bool = True,
@@ -178,6 +204,9 @@ class Segmenter:
         loss
             "dice", "bce_dice", "bce_positive_dice", "tversky", "focal_tversky", "lovasz", or a Keras loss of masks and
             probabilities ``(N, H, W, C)``.
+        head_weights
+            Of the heads of deep supervision, from the shallowest to the last; only their ratios count. None for equal
+            ones.
         presence_weight
             Of the presence head's binary cross-entropy beside `loss`; its target is whether a mask has any pixel.
         seed
@@ -199,9 +228,11 @@ class Segmenter:
             Where the loss becomes infinite or not a number.
         """
         network = self.model
-        from cloudseg_sdk.training.fit import FitOptions, fit_network, load_training_data
+        from cloudseg_sdk.training.fit import FitOptions, fit_network, load_training_data, shares
 
-        options = FitOptions(epochs, batch_size, learning_rate, loss, presence_weight, seed, progress)
+        options = FitOptions(
+            epochs, batch_size, learning_rate, loss, shares(self.config, head_weights), presence_weight, seed, progress
+        )
         data = load_training_data(self.config, train, validation, progress=progress)
         try:
             return fit_network(network, self.config, data, options)

@@ -271,10 +271,9 @@ def lovasz_loss(truth: Maps, predicted: Maps, per: str) -> float:
     for t, p in _pools(truth, predicted, per):
         foreground = t.ravel() != 0
         errors = np.abs(t - p).ravel()
-        wrong, wrong_or_foreground = 0, int(foreground.sum())
+        wrong_or_foreground = int(foreground.sum())
         loss = before = 0.0
-        for pixel in np.argsort(-errors):
-            wrong += 1
+        for wrong, pixel in enumerate(np.argsort(-errors), start=1):
             wrong_or_foreground += not foreground[pixel]
             after = wrong / wrong_or_foreground
             loss += errors[pixel] * (after - before)

@@ -26,7 +26,7 @@ L2 = "l2 must be 0 or a positive number, got "
         ("scaling", "zscore", "scaling must be one of ['unit', 'standardize'], got 'zscore'"),
         ("scaling", ["unit"], "scaling must be one of ['unit', 'standardize'], got ['unit']"),
         ("activation", "gelu", "activation must be one of ['elu', 'relu', 'swish'], got 'gelu'"),
-        ("normalization", None, "normalization must be one of ['none', 'batch'], got None"),
+        ("normalization", None, "normalization must be one of ['none', 'batch', 'group'], got None"),
         ("upsampling", "bilinear", "upsampling must be one of ['transpose', 'nearest'], got 'bilinear'"),
         *(
             ("output_stride", value, f"output_stride must be one of [1, 2, 4], got {value!r}")

@@ -266,6 +266,7 @@ def test_at_half_resolution_only_the_first_row_is_left_out() -> None:
         {"activation": "elu"},
         {"activation": "swish"},
         {"normalization": "none"},
+        {"normalization": "group"},
         {"upsampling": "transpose"},
         {"dropout": 0.3},
         {"l2": 0.01},
@@ -279,12 +280,13 @@ def test_every_option_builds_what_it_says(changes: dict[str, Any]) -> None:
     config = replace(TINY, filters=(4, 6), **changes)
     network = build_network(config)
     kinds = {kind: [layer for layer in network.layers if type(layer).__name__ == kind] for kind in (
-        "Conv2D", "BatchNormalization", "Dropout", "Conv2DTranspose", "UpSampling2D", "Activation"
+        "Conv2D", "BatchNormalization", "GroupNormalization", "Dropout", "Conv2DTranspose", "UpSampling2D", "Activation"
     )}  # fmt: skip
     units = [layer for layer in kinds["Conv2D"] if layer.name.startswith("conv")]
     assert len(units) == 6
-    normalized = config.normalization == "batch"
-    assert len(kinds["BatchNormalization"]) == (6 if normalized else 0)
+    normalized = config.normalization != "none"
+    assert len(kinds["BatchNormalization"]) == (6 if config.normalization == "batch" else 0)
+    assert len(kinds["GroupNormalization"]) == (6 if config.normalization == "group" else 0)
     acting = kinds["Activation"] if normalized else units
     assert {layer.activation for layer in acting} == {keras.activations.get(config.activation)}
     assert {layer.use_bias for layer in units} == {not normalized}
@@ -298,6 +300,20 @@ def test_every_option_builds_what_it_says(changes: dict[str, Any]) -> None:
     assert maps.shape == (3, *SIZE, len(config.classes))
     assert (maps > 0).all()
     assert (maps < 1).all()
+
+
+def test_group_normalization_has_groups_of_eight_channels_or_of_what_divides_them() -> None:
+    network = build_network(replace(TINY, filters=(12, 16, 7), normalization="group"))
+    groups = {name: network.get_layer(f"gn{name}_1").groups for name in ("11", "21", "31")}
+    assert groups == {"11": 3, "21": 2, "31": 7}
+
+
+def test_group_normalization_does_not_look_at_other_images() -> None:
+    network = build_network(replace(TINY, normalization="group"))
+    scaled = np.random.default_rng(0).normal(size=(3, *SIZE, 3)).astype(np.float32)
+    together = np.asarray(network(scaled, training=True)[-1])
+    alone = np.asarray(network(scaled[:1], training=True)[-1])
+    np.testing.assert_allclose(together[:1], alone, atol=1e-5)
 
 
 def test_the_penalty_is_l2_of_every_kernel_but_the_upsampling() -> None:

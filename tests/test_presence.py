@@ -43,7 +43,7 @@ def spread(network: keras.Model) -> None:
 
 @pytest.mark.parametrize("deep_supervision", [False, True])
 def test_the_head_is_a_dense_layer_on_the_mean_of_the_coarsest_features(deep_supervision: bool) -> None:
-    network = build_network(replace(CONFIG, deep_supervision=deep_supervision))
+    network = Segmenter.build(replace(CONFIG, deep_supervision=deep_supervision), seed=2).model
     spread(network)
     *maps, presence = network.outputs
     assert [tensor.shape for tensor in maps] == [(None, 16, 24, 3)] * (2 if deep_supervision else 1)
@@ -75,7 +75,7 @@ def test_the_head_stays_float32_under_mixed_precision() -> None:
 @pytest.mark.parametrize("deep_supervision", [False, True])
 def test_both_engines_give_maps_and_presence(deep_supervision: bool) -> None:
     config = replace(CONFIG, deep_supervision=deep_supervision)
-    network = build_network(config)
+    network = Segmenter.build(config, seed=2).model
     spread(network)
     graph = to_onnx(network, config)
     assert graph is not None
@@ -181,3 +181,26 @@ def test_a_weight_that_no_loss_can_have(dataset: CloudDataset, weight: float) ->
     with pytest.raises(ConfigError) as caught:
         Segmenter.build(CONFIG).fit(dataset, dataset, presence_weight=weight)
     assert str(caught.value) == f"presence_weight must be 0 or a positive number, got {weight!r}"
+
+
+@pytest.mark.parametrize("weights", [(1.0, 3.0), (0, 1), (2.0, 2.0)])
+def test_heads_weigh_as_told(dataset: CloudDataset, weights: tuple[float, float]) -> None:
+    segmenter = Segmenter.build(CONFIG, seed=2)
+    batch = load_arrays(dataset, CONFIG, progress=False)
+    first, last, presence = (np.asarray(one) for one in segmenter.model(batch.images.astype(np.float32) / 127.5 - 1))
+    losses = [reference.dice_loss(batch.masks, head, "image") for head in (first, last)]
+    wanted = np.average(losses, weights=weights) + 0.1 * reference.bce_loss(np.array([[1, 0, 1]]), presence)
+    history = segmenter.fit(dataset, dataset, epochs=1, batch_size=1, loss="dice", head_weights=weights, progress=False)
+    assert history["loss"][0] == pytest.approx(wanted, rel=1e-3)
+    assert abs(losses[0] - losses[1]) > 0.02
+
+
+@pytest.mark.parametrize(
+    "weights", [(1.0,), (1.0, 1.0, 1.0), (0.0, 0.0), (1.0, -1.0), (1.0, float("nan")), (1.0, float("inf")), ()]
+)
+def test_weights_that_no_heads_can_have(dataset: CloudDataset, weights: tuple[float, ...]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Segmenter.build(CONFIG).fit(dataset, dataset, head_weights=weights)
+    assert str(caught.value) == (
+        f"head_weights must be 2 numbers of at least 0, one for each head and not all 0; got {weights!r}"
+    )

@@ -71,21 +71,22 @@ class OpenVINOEngine:
     Parameters
     ----------
     graph
-        ONNX bytes of :func:`cloudseg_sdk.models.weights.to_onnx`. What only the heads before the last need is left out.
+        ONNX bytes of :func:`cloudseg_sdk.models.weights.to_onnx`.
+    level
+        Compute head ``maps_{level}`` and nothing that it does not need; None for the last head, and presence.
     """
 
     name = "openvino"
 
-    def __init__(self, graph: bytes) -> None:
+    def __init__(self, graph: bytes, level: int | None = None) -> None:
         openvino = import_openvino()
         core = openvino.Core()
         try:
             model = core.read_model(graph, b"")
         except RuntimeError as error:
             raise BundleError(f"OpenVINO cannot read the model's graph: {error}") from error
-        outputs = [output.get_node() for output in model.outputs]
-        presence = "presence" in model.outputs[-1].names
-        self._model = openvino.Model(outputs[-2:] if presence else outputs[-1:], model.get_parameters())
+        wanted = [output.get_node() for output in _wanted(model.outputs, level)]
+        self._model = openvino.Model(wanted, model.get_parameters())  # without what they do not need
         self._core = core
         self._compiled: dict[tuple[int, ...], Any] = {}
         self._lock = threading.Lock()
@@ -108,6 +109,18 @@ class OpenVINOEngine:
                     self._compiled[shape] = self._core.compile_model(self._model, "CPU", options)
             requests[shape] = self._compiled[shape].create_infer_request()
         return requests[shape]
+
+
+def _wanted(outputs: list[Any], level: int | None) -> list[Any]:
+    if level is None:
+        return outputs[-2:] if "presence" in outputs[-1].names else outputs[-1:]
+    wanted = [output for output in outputs if f"maps_{level}" in output.names]
+    if not wanted:
+        raise BundleError(
+            f"the model's graph has no head of level {level}, because an earlier release wrote it; load it with the "
+            "keras engine and save it again"
+        )
+    return wanted
 
 
 def import_openvino() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,7 @@ class FitOptions:
     batch_size: int
     learning_rate: float
     loss: str | keras.losses.Loss
+    head_shares: tuple[float, ...]
     presence_weight: float
     seed: int
     progress: bool
@@ -51,6 +53,17 @@ class FitOptions:
             raise ConfigError(f"presence_weight must be 0 or a positive number, got {self.presence_weight!r}")
         if not (self.loss in LOSSES if isinstance(self.loss, str) else isinstance(self.loss, keras.losses.Loss)):
             raise ConfigError(f"loss must be one of {', '.join(LOSSES)} or a keras.losses.Loss, got {self.loss!r}")
+
+
+def shares(config: ModelConfig, head_weights: Sequence[float] | None) -> tuple[float, ...]:
+    """Return each head's share of the loss: `head_weights` over their sum, None being equal ones."""
+    heads = config.nested if config.deep_supervision else 1
+    weights = (1.0,) * heads if head_weights is None else tuple(head_weights)
+    if len(weights) != heads or not all(0 <= weight < float("inf") for weight in weights) or not sum(weights):
+        raise ConfigError(
+            f"head_weights must be {heads} numbers of at least 0, one for each head and not all 0; got {head_weights!r}"
+        )
+    return tuple(weight / sum(weights) for weight in weights)
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,7 @@ def fit_network(network: keras.Model, config: ModelConfig, data: TrainingData, o
     batches = Batches(data.train, options.batch_size, options.seed)
     model = _SupervisedModel(*serving_parts(network, config), name="supervised")
     model.target_loss = loss
+    model.head_shares = options.head_shares
     model.presence_weight = options.presence_weight if config.presence_head else None
     model.compile(optimizer=_optimizer(options, len(batches) * options.epochs))
     best = _Best(network, config, data, loss, options.batch_size)
@@ -118,6 +132,7 @@ class _SupervisedModel(keras.Model):  # type: ignore[misc]  # Keras has no types
     """
 
     target_loss: keras.losses.Loss
+    head_shares: tuple[float, ...]
     presence_weight: float | None  # None where there is no presence head
 
     def compute_loss(
@@ -128,7 +143,9 @@ class _SupervisedModel(keras.Model):  # type: ignore[misc]  # Keras has no types
         if self.presence_weight is not None:
             present = ops.cast(ops.max(y, axis=(1, 2)), "float32")  # any pixel
             loss += self.presence_weight * ops.mean(ops.binary_crossentropy(present, outputs.pop()))
-        return loss + sum(self.target_loss(y, maps) for maps in outputs) / len(outputs)
+        return loss + sum(
+            share * self.target_loss(y, maps) for share, maps in zip(self.head_shares, outputs, strict=True)
+        )
 
 
 class _Best(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
