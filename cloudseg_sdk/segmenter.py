@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cloudseg_sdk.bundle import Bundle, read_bundle, write_bundle
-from cloudseg_sdk.config import Decision, ModelConfig
+from cloudseg_sdk.config import CLOUD_CLASSES, Decision, ModelConfig
 from cloudseg_sdk.data.dataset import CloudDataset
 from cloudseg_sdk.data.images import Source
 from cloudseg_sdk.errors import BundleError, DataError, MissingExtraError
@@ -130,6 +130,38 @@ class Segmenter:
             _ = segmenter.model  # a damaged file or a missing backend shows here and not at the first image
             return segmenter
         return cls(bundle, OpenVINOEngine(bundle.graph, None if config == bundle.config else level), None, config)
+
+    @classmethod
+    def from_legacy(
+        cls,
+        path: str | Path,
+        *,
+        classes: tuple[str, ...] = CLOUD_CLASSES,
+        input_size: tuple[int, int] | None = None,
+    ) -> Segmenter:
+        """Open what Keras 2 saved of the notebook's network (``nested_unet.h5``), reading arrays and JSON only.
+
+        Parameters
+        ----------
+        path
+            An HDF5 file of ``model.save`` or ``model.save_weights``, of any widths and number of levels.
+        classes
+            Names of the classes, in the order of the output channels.
+        input_size
+            (height, width) in pixels; None for the file's own, or where it holds weights alone, 256 x 384.
+
+        Raises
+        ------
+        BundleError
+            Where the file cannot be read, or is not of that network.
+        """
+        _import_keras()
+        from cloudseg_sdk.models.legacy import read_legacy
+
+        config, weights = read_legacy(Path(path), classes, input_size)
+        segmenter = cls(Bundle(config, Decision.plain(len(classes)), weights, None), None, None)
+        _ = segmenter.model  # weights that do not fit show here
+        return segmenter
 
     @property
     def config(self) -> ModelConfig:

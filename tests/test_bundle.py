@@ -524,14 +524,14 @@ def test_weights_of_another_network_are_refused(tiny_bundle: Path, tmp_path: Pat
     path = tmp_path / "model.cloudseg"
     first, *_ = names = sorted(saved.weights)
     cases: list[tuple[dict[str, Any], str]] = [
-        ({}, f"weights.npz does not fit the configuration: missing {names[:3]}, unknown []"),
+        ({}, f"the weights do not fit the configuration: missing {names[:3]}, unknown []"),
         (
             {"other": np.zeros(1, np.float32), **saved.weights},
-            "weights.npz does not fit the configuration: missing [], unknown ['other']",
+            "the weights do not fit the configuration: missing [], unknown ['other']",
         ),
         (
             {**saved.weights, first: np.zeros((1, 2), np.float32)},
-            f"weights.npz: {first} has shape (1, 2), wanted {saved.weights[first].shape}",
+            f"weights: {first} has shape (1, 2), wanted {saved.weights[first].shape}",
         ),
     ]
     for weights, words in cases:

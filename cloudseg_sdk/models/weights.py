@@ -29,12 +29,12 @@ def set_weights(network: keras.Model, weights: Mapping[str, NDArray[np.floating[
     variables = {variable.path: variable for variable in network.variables if _is_saved(variable)}
     if set(variables) != set(weights):
         missing, unknown = sorted(set(variables) - set(weights)), sorted(set(weights) - set(variables))
-        raise BundleError(f"weights.npz does not fit the configuration: missing {missing[:3]}, unknown {unknown[:3]}")
+        raise BundleError(f"the weights do not fit the configuration: missing {missing[:3]}, unknown {unknown[:3]}")
     for path, variable in variables.items():
         if tuple(variable.shape) != weights[path].shape:
-            raise BundleError(f"weights.npz: {path} has shape {weights[path].shape}, wanted {tuple(variable.shape)}")
+            raise BundleError(f"weights: {path} has shape {weights[path].shape}, wanted {tuple(variable.shape)}")
         if weights[path].dtype.kind != "f":
-            raise BundleError(f"weights.npz: {path} holds {weights[path].dtype}, wanted floating-point numbers")
+            raise BundleError(f"weights: {path} holds {weights[path].dtype}, wanted floating-point numbers")
     for path, variable in variables.items():  # only now, so that a refused file leaves the network as it was
         variable.assign(weights[path].astype(np.float32))
 
