@@ -167,7 +167,7 @@ class Lovasz(_PooledLoss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         if self.per == "image":
             y_true, y_pred = (ops.moveaxis(values, -1, 1) for values in (y_true, y_pred))
-            shape = (-1, y_true.shape[1], math.prod(y_true.shape[2:]))
+            shape = (-1, y_pred.shape[1], math.prod(y_pred.shape[2:]))
         else:
             shape = (1, 1, -1)
         truth, predicted = ops.reshape(y_true, shape), ops.reshape(y_pred, shape)
