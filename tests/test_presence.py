@@ -36,7 +36,7 @@ def spread(network: keras.Model) -> None:
     """Make the head's answers differ from image to image and from class to class."""
     weights = get_weights(network)
     random = np.random.default_rng(3)
-    weights["presence/kernel"] = random.normal(size=weights["presence/kernel"].shape).astype(np.float32)
+    weights["presence/kernel"] = random.normal(0, 0.3, weights["presence/kernel"].shape).astype(np.float32)
     weights["presence/bias"] = np.array([-1.0, 0.0, 1.0], np.float32)
     set_weights(network, weights)
 
