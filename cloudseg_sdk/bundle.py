@@ -5,9 +5,16 @@
 ``weights.npz``
     One array for each variable, named by its path. No pickles: NumPy refuses them on reading.
 ``model.onnx``
-    The serving graph (uint8 RGB in, class maps out). Absent where the saving machine could not export one.
+    The serving graph: uint8 RGB in; out come the class maps of each head, and presence. Absent where the saving machine
+    could not export one.
 
 Reading runs no code from the file, and checks each part's hash before using it.
+
+A new field of the configuration or another output of the graph raises the format version. Every release reads all
+versions up to its own: `_ADDED` says what a field that an older file lacks stands for.
+
+1. The graph's one output is the last head.
+2. The graph has every head by name (``maps_1``, ...), and ``presence``.
 """
 
 from __future__ import annotations
@@ -32,7 +39,9 @@ from cloudseg_sdk.config import Decision, ModelConfig
 from cloudseg_sdk.errors import BundleError, ConfigError
 from cloudseg_sdk.files import atomic_path
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# What a field of ModelConfig stands for in files older than it, by the version that it came with.
+_ADDED: dict[int, dict[str, Any]] = {2: {"encoder": "unetpp", "presence_head": False}}
 MANIFEST, WEIGHTS, GRAPH = "manifest.json", "weights.npz", "model.onnx"
 # Far above any UNet++ of eight levels, far below what would exhaust a machine that opens a hostile file.
 MAX_PART_BYTES = 2 << 30
@@ -155,13 +164,15 @@ def _read_manifest(data: bytes, path: Path) -> dict[str, Any]:
         version = manifest["format_version"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{path}: {MANIFEST} is damaged: {error}") from error
-    if version != FORMAT_VERSION:
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise BundleError(
-            f"{path} has format version {version!r}; this release reads {FORMAT_VERSION}. Upgrade cloudseg-sdk."
+            f"{path} has format version {version!r}; this release reads 1 to {FORMAT_VERSION}. Upgrade cloudseg-sdk."
         )
     for name, kind in wanted.items():
         if not isinstance(manifest.get(name), kind):
             raise BundleError(f"{path}: {MANIFEST} is damaged: {name!r} is missing or not an object")
+    for fields in (fields for added, fields in _ADDED.items() if version < added):
+        manifest["config"] = {**manifest["config"], **fields}
     return dict(manifest)
 
 

@@ -1,4 +1,4 @@
-"""The command ``cloudseg``: demo, train, predict, evaluate, doctor."""
+"""The command ``cloudseg``: demo, train, predict, evaluate, convert, doctor."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def train(
     epochs: Annotated[int, typer.Option(min=1)] = 25,
     batch_size: Annotated[int, typer.Option(min=1)] = 8,
     learning_rate: Annotated[float, typer.Option(help="The highest of the schedule.")] = 1e-3,
-    loss: Annotated[str, typer.Option(help="dice, bce_dice, tversky or focal_tversky.")] = "bce_dice",
+    loss: Annotated[
+        str, typer.Option(help="dice, bce_dice, bce_positive_dice, tversky, focal_tversky or lovasz.")
+    ] = "bce_dice",
     seed: Annotated[int, typer.Option(help="Of split, weights, order and augmentation.")] = 0,
     cache: Annotated[
         Path | None, typer.Option(help="Folder to keep decoded images in for the next run.", show_default=False)
@@ -185,6 +187,34 @@ def evaluate(
 
     segmenter = Segmenter.load(model, engine=engine)
     _print_report(segmenter.evaluate(CloudDataset.from_kaggle(data, _parse_size(label_shape), segmenter.classes)))
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="HDF5 file of Keras 2.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="The .cloudseg file to write.", show_default=False)],
+    classes: Annotated[str, typer.Option(help="Names, in the order of the channels.")] = "Fish,Flower,Gravel,Sugar",
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of the input, where the file has another.")] = None,
+    dtype: Annotated[Literal["float32", "float16"], typer.Option(help="How weights are stored.")] = "float32",
+) -> None:
+    """Convert what the notebook saved: a whole model, or weights alone. Needs the extra `tensorflow`.
+
+    Thresholds are 0.5 until they are calibrated on your labels.
+
+    Example: `cloudseg convert nested_unet.h5 model.cloudseg`
+    """
+    from cloudseg_sdk.segmenter import Segmenter
+
+    _require_parent(target)
+    input_size = None if size is None else _parse_size(size)
+    segmenter = Segmenter.from_legacy(source, classes=tuple(classes.split(",")), input_size=input_size)
+    segmenter.save(target, dtype=dtype, provenance={"converted_from": source.name})
+    height, width = segmenter.config.input_size
+    typer.echo(
+        f"{source.name}: {len(segmenter.config.filters)} levels, {segmenter.model.count_params():,} parameters, "
+        f"{height} x {width} pixels, classes {', '.join(segmenter.classes)}"
+    )
+    typer.echo(f"wrote {target} ({target.stat().st_size / 1e6:.1f} MB)")
 
 
 @app.command()

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, Self, get_args
 
 from cloudseg_sdk.errors import ConfigError
 
 CLOUD_CLASSES = ("Fish", "Flower", "Gravel", "Sugar")
 
 Activation = Literal["elu", "relu", "swish"]
-Normalization = Literal["none", "batch"]
+Encoder = Literal["unetpp", "efficientnetv2b0", "mobilenetv2", "mobilenetv3large", "mobilenetv3small", "resnet50v2"]
+Normalization = Literal["none", "batch", "group"]
 Scaling = Literal["unit", "standardize"]
 Upsampling = Literal["transpose", "nearest"]
 
 _CHOICES: dict[str, tuple[object, ...]] = {
+    "encoder": get_args(Encoder),
     "channels": (1, 3),
     "scaling": ("unit", "standardize"),
     "activation": ("elu", "relu", "swish"),
-    "normalization": ("none", "batch"),
+    "normalization": ("none", "batch", "group"),
     "upsampling": ("transpose", "nearest"),
     "output_stride": (1, 2, 4),
     "deep_supervision": (False, True),
+    "presence_head": (False, True),
 }
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network: UNet++ with any number of levels.
+    """The network: UNet++ with any number of levels, over its own encoder or one of keras.applications.
 
     The defaults are the preset to start from: colour images, batch normalization, which trains at a hundred times the
     learning rate that the notebook's plain network bears, and half-resolution output, which saves the most expensive
@@ -39,12 +42,16 @@ class ModelConfig:
         Names of the classes, in the order of the output channels. Classes may overlap: each has its own sigmoid.
     input_size
         (height, width) in pixels to which every image is stretched; each a multiple of ``2 ** (len(filters) - 1)``.
+    encoder
+        "unetpp" for two plain convolutions a level; or a model of keras.applications, which has features at strides 2
+        to 32, and weights that were trained on ImageNet (see :meth:`Segmenter.build`).
     channels
         3 for RGB, 1 for grey (ITU-R BT.601 luma of the RGB image).
     scaling
         "unit" maps 0..255 to -1..1; "standardize" subtracts each image's mean and divides by its standard deviation.
     filters
-        Convolution filters of each level, from the finest to the coarsest.
+        Convolution filters of each level, from the finest to the coarsest, at strides 1, 2, 4 and so on. Encoders other
+        than "unetpp" have their own widths: these are of the decoder alone.
     activation, normalization, dropout, l2
         Of every convolution: dropout rate after it, weight of the L2 penalty on its kernel.
     upsampling
@@ -53,6 +60,8 @@ class ModelConfig:
         The class maps have the input's size divided by this.
     deep_supervision
         Train a head on each nested U-Net; prediction uses the last, which sees them all.
+    presence_head
+        Also predict from the mean of the coarsest features whether each class is there at all; see :class:`Decision`.
 
     Raises
     ------
@@ -69,6 +78,7 @@ class ModelConfig:
 
     classes: tuple[str, ...] = CLOUD_CLASSES
     input_size: tuple[int, int] = (256, 384)
+    encoder: Encoder = "unetpp"
     channels: int = 3
     scaling: Scaling = "unit"
     filters: tuple[int, ...] = (16, 32, 64, 128, 256)
@@ -79,6 +89,7 @@ class ModelConfig:
     upsampling: Upsampling = "nearest"
     output_stride: int = 2
     deep_supervision: bool = True
+    presence_head: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -92,6 +103,8 @@ class ModelConfig:
                 f"filters must be {max(2, deepest + 1)} to 8 positive whole numbers at output_stride "
                 f"{self.output_stride}, got {self.filters!r}"
             )
+        if self.encoder != "unetpp":
+            self._check_pretrained()
         step = 2 ** (len(self.filters) - 1)
         if not _are_positive(self.input_size) or len(self.input_size) != 2 or any(n % step for n in self.input_size):
             raise ConfigError(
@@ -102,6 +115,20 @@ class ModelConfig:
             raise ConfigError(f"dropout must be at least 0 and below 1, got {self.dropout!r}")
         if not _is_number(self.l2) or not 0 <= self.l2 < float("inf"):
             raise ConfigError(f"l2 must be 0 or a positive number, got {self.l2!r}")
+
+    def _check_pretrained(self) -> None:
+        """Raise where an encoder of keras.applications is asked for what it has not."""
+        for name, value in (("channels", 3), ("scaling", "unit")):
+            if getattr(self, name) != value:
+                raise ConfigError(
+                    f"encoder {self.encoder!r} wants {name}={value!r}, which its weights were trained on; "
+                    f"got {getattr(self, name)!r}"
+                )
+        if self.output_stride == 1 or len(self.filters) > 6:
+            raise ConfigError(
+                f"encoder {self.encoder!r} has features at strides 2 to 32: output_stride must be 2 or 4 and filters "
+                f"at most 6, got {self.output_stride} and {len(self.filters)}"
+            )
 
     @classmethod
     def notebook(cls, *, deep_supervision: bool = False) -> Self:
@@ -124,6 +151,24 @@ class ModelConfig:
         """(height, width) of the class maps."""
         return self.input_size[0] // self.output_stride, self.input_size[1] // self.output_stride
 
+    @property
+    def nested(self) -> int:
+        """Number of nested U-Nets, each with its own head under deep supervision."""
+        return len(self.filters) - self.output_stride.bit_length()
+
+    def pruned(self, level: int) -> Self:
+        """Return the network that ends at head `level`, from 1 to :attr:`nested`.
+
+        It has no presence head, which stands on the coarsest features.
+        """
+        if type(level) is not int or not 1 <= level <= self.nested:
+            raise ConfigError(f"level must be a whole number from 1 to {self.nested}, got {level!r}")
+        if level == self.nested:
+            return self
+        if not self.deep_supervision:
+            raise ConfigError(f"level must be {self.nested}: without deep supervision no other head was trained")
+        return replace(self, filters=self.filters[: len(self.filters) - self.nested + level], presence_head=False)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON can hold them."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
@@ -141,7 +186,8 @@ class Decision:
     Parameters
     ----------
     presence
-        A class whose presence score (the mean of the highest 9.5% of its map) is below this is left empty.
+        A class whose presence score is below this is left empty. The score is the mean of the highest 9.5% of the
+        class's map; with a presence head, the mean of that and of what the head says.
     threshold
         A pixel is foreground where its probability is at least this.
     min_area

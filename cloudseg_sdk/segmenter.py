@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cloudseg_sdk.bundle import Bundle, read_bundle, write_bundle
-from cloudseg_sdk.config import Decision, ModelConfig
+from cloudseg_sdk.config import CLOUD_CLASSES, Decision, ModelConfig
 from cloudseg_sdk.data.augment import Augmentation
 from cloudseg_sdk.data.dataset import CloudDataset
 from cloudseg_sdk.data.images import Source
 from cloudseg_sdk.errors import BundleError, DataError, MissingExtraError
-from cloudseg_sdk.inference.engines import Engine, KerasEngine, OpenVINOEngine
-from cloudseg_sdk.inference.pipeline import Images, OnError, Options, map_images, predict_images
+from cloudseg_sdk.inference.engines import Engine, KerasEngine, OpenVINOEngine, Output
+from cloudseg_sdk.inference.pipeline import Images, OnError, Options, predict_images, run_images
 from cloudseg_sdk.inference.prediction import Prediction, Predictions
 from cloudseg_sdk.metrics import METRIC_SIZE, Report, pair_dice, summarize, truth_at_metric_size
 
@@ -48,17 +47,23 @@ class Segmenter:
     (320, 480)
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine | None, model: keras.Model | None) -> None:
+    def __init__(
+        self, bundle: Bundle, engine: Engine | None, model: keras.Model | None, config: ModelConfig | None = None
+    ) -> None:
         self._bundle = bundle
+        self._config = config or bundle.config  # another one where a level leaves out part of the network
         self._engine = engine
         self._model = model
-        self._decision = bundle.decision
-        self._metrics = bundle.metrics
+        whole = self._config == bundle.config
+        self._decision = bundle.decision if whole else Decision.plain(len(self.classes))
+        self._metrics = bundle.metrics if whole else {}
         self._provenance = bundle.provenance
         self._making = threading.RLock()  # one model and one engine, whichever thread is the first to need them
 
     @classmethod
-    def build(cls, config: ModelConfig | None = None, *, seed: int = 0) -> Segmenter:
+    def build(
+        cls, config: ModelConfig | None = None, *, seed: int = 0, encoder_weights: str | Path | None = None
+    ) -> Segmenter:
         """Make a network with fresh weights (needs Keras and a backend).
 
         Parameters
@@ -67,17 +72,28 @@ class Segmenter:
             None for the default preset.
         seed
             Given to :func:`keras.utils.set_random_seed`: the same seed gives the same weights.
+        encoder_weights
+            Where to begin with an encoder of keras.applications: "imagenet" downloads what was trained there, a path is
+            that of such a file; None for fresh weights.
+
+        Raises
+        ------
+        CloudsegError
+            Where the encoder's weights cannot be downloaded, or do not fit.
         """
         config = config or ModelConfig()
         keras = _import_keras()
+        from cloudseg_sdk.models.encoders import load_encoder_weights
         from cloudseg_sdk.models.unetpp import build_network
 
         keras.utils.set_random_seed(seed)
-        bundle = Bundle(config, Decision.plain(len(config.classes)), {}, None)
-        return cls(bundle, None, build_network(config))
+        network = build_network(config)
+        if encoder_weights is not None:
+            load_encoder_weights(network, config, encoder_weights)
+        return cls(Bundle(config, Decision.plain(len(config.classes)), {}, None), None, network)
 
     @classmethod
-    def load(cls, model: str | Path, *, engine: EngineName = "auto") -> Segmenter:
+    def load(cls, model: str | Path, *, engine: EngineName = "auto", level: int | None = None) -> Segmenter:
         """Open a saved model.
 
         Parameters
@@ -87,11 +103,17 @@ class Segmenter:
         engine
             "openvino" needs no deep-learning framework; "keras" runs on Keras' backend, and on its GPU. "auto" takes
             OpenVINO where the file holds a graph for it.
+        level
+            Use only the nested U-Net that ends at this head, 1 being the shallowest: faster, less accurate (pruning,
+            section 3.3 of arXiv:1807.10165). None for all. Thresholds and metrics belong to the whole network
+            and are left behind: calibrate again.
 
         Raises
         ------
         BundleError
             Where the file is missing, damaged or of a later version; the message names the part.
+        ConfigError
+            Where the network has no such level.
         MissingExtraError
             Where the engine is not installed; the message says how to install it.
         """
@@ -103,16 +125,49 @@ class Segmenter:
                 f"{model} holds no ONNX graph for OpenVINO; load it with the keras engine where tf2onnx is installed "
                 "and save it again"
             )
+        config = bundle.config if level is None else bundle.config.pruned(level)
         if engine == "keras" or bundle.graph is None:
-            segmenter = cls(bundle, None, None)
+            segmenter = cls(bundle, None, None, config)
             _ = segmenter.model  # a damaged file or a missing backend shows here and not at the first image
             return segmenter
-        return cls(bundle, OpenVINOEngine(bundle.graph), None)
+        return cls(bundle, OpenVINOEngine(bundle.graph, None if config == bundle.config else level), None, config)
+
+    @classmethod
+    def from_legacy(
+        cls,
+        path: str | Path,
+        *,
+        classes: tuple[str, ...] = CLOUD_CLASSES,
+        input_size: tuple[int, int] | None = None,
+    ) -> Segmenter:
+        """Open what Keras 2 saved of the notebook's network (``nested_unet.h5``), reading arrays and JSON only.
+
+        Parameters
+        ----------
+        path
+            An HDF5 file of ``model.save`` or ``model.save_weights``, of any widths and number of levels.
+        classes
+            Names of the classes, in the order of the output channels.
+        input_size
+            (height, width) in pixels; None for the file's own, or where it holds weights alone, 256 x 384.
+
+        Raises
+        ------
+        BundleError
+            Where the file cannot be read, or is not of that network.
+        """
+        _import_keras()
+        from cloudseg_sdk.models.legacy import read_legacy
+
+        config, weights = read_legacy(Path(path), classes, input_size)
+        segmenter = cls(Bundle(config, Decision.plain(len(classes)), weights, None), None, None)
+        _ = segmenter.model  # weights that do not fit show here
+        return segmenter
 
     @property
     def config(self) -> ModelConfig:
         """The network's configuration."""
-        return self._bundle.config
+        return self._config
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -145,12 +200,13 @@ class Segmenter:
         with self._making:
             if self._model is None:
                 _import_keras()
-                from cloudseg_sdk.models.unetpp import build_network
+                from cloudseg_sdk.models.unetpp import build_network, prune
                 from cloudseg_sdk.models.weights import set_weights
 
-                network = build_network(self.config)
+                network = build_network(self._bundle.config)
                 set_weights(network, self._bundle.weights)
-                self._model = network
+                whole = self._config == self._bundle.config
+                self._model = network if whole else prune(network, self._config.nested)
             return self._model
 
     def fit(
@@ -163,6 +219,8 @@ class Segmenter:
         learning_rate: float = 1e-3,
         loss: str | keras.losses.Loss = "bce_dice",
         augmentation: Augmentation | None = None,
+        head_weights: Sequence[float] | None = None,
+        presence_weight: float = 0.1,
         seed: int = 0,
         progress: bool = True,
     ) -> History:
@@ -178,9 +236,15 @@ class Segmenter:
         epochs, batch_size, learning_rate
             The learning rate is the schedule's highest.
         loss
-            "dice", "bce_dice", "tversky", "focal_tversky", or a Keras loss of masks and probabilities ``(N, H, W, C)``.
+            "dice", "bce_dice", "bce_positive_dice", "tversky", "focal_tversky", "lovasz", or a Keras loss of masks and
+            probabilities ``(N, H, W, C)``.
         augmentation
             What may happen to each image and its masks; None for the preset ``Augmentation()``.
+        head_weights
+            Of the heads of deep supervision, from the shallowest to the last; only their ratios count. None for equal
+            ones.
+        presence_weight
+            Of the presence head's binary cross-entropy beside `loss`; its target is whether a mask has any pixel.
         seed
             Of the order of images and of their augmentation.
         progress
@@ -200,9 +264,19 @@ class Segmenter:
             Where the loss becomes infinite or not a number.
         """
         network = self.model
-        from cloudseg_sdk.training.fit import FitOptions, fit_network, load_training_data
+        from cloudseg_sdk.training.fit import FitOptions, fit_network, load_training_data, shares
 
-        options = FitOptions(epochs, batch_size, learning_rate, loss, augmentation or Augmentation(), seed, progress)
+        options = FitOptions(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            loss=loss,
+            augmentation=augmentation or Augmentation(),
+            head_shares=shares(self.config, head_weights),
+            presence_weight=presence_weight,
+            seed=seed,
+            progress=progress,
+        )
         data = load_training_data(self.config, train, validation, progress=progress)
         try:
             return fit_network(network, self.config, data, options)
@@ -218,7 +292,7 @@ class Segmenter:
         from cloudseg_sdk.training.calibrate import calibrate_decision
 
         truth = [truth_at_metric_size(example.rles) for example in dataset]
-        self._decision = calibrate_decision(self._maps(dataset), truth)
+        self._decision = calibrate_decision(self._outputs(dataset), truth)
         return self._decision
 
     def evaluate(self, dataset: CloudDataset) -> Report:
@@ -303,10 +377,9 @@ class Segmenter:
         if dtype not in ("float32", "float16"):
             raise ValueError(f'dtype must be "float32" or "float16", got {dtype!r}')
         network = self.model
-        from cloudseg_sdk.models.serving import serving_model
         from cloudseg_sdk.models.weights import get_weights, halve_graph, to_onnx
 
-        graph = to_onnx(serving_model(network, self.config), self.config.input_size)
+        graph = to_onnx(network, self.config)
         if graph is None:
             warnings.warn(
                 f"{path} gets no ONNX graph, so it will need Keras: tf2onnx (on JAX jax2onnx) is missing", stacklevel=2
@@ -328,13 +401,13 @@ class Segmenter:
                 self._engine = KerasEngine(serving_model(network, self.config))
             return self._engine
 
-    def _maps(self, dataset: CloudDataset) -> Iterator[NDArray[np.float32]]:
+    def _outputs(self, dataset: CloudDataset) -> Iterator[Output]:
         options = Options(None, 8, "raise")
         images = (example.image for example in dataset)
         with ThreadPoolExecutor() as pool:
-            for _, maps in map_images(pool, images, self._running_engine(), self.config, options):
-                if maps is not None:  # never None under "raise"
-                    yield maps
+            for _, output in run_images(pool, images, self._running_engine(), self.config, options):
+                if output is not None:  # never None under "raise"
+                    yield output
 
     def _become_trained(self) -> None:
         """Forget what belonged to the weights before training: engine, decision, scores."""

@@ -255,6 +255,33 @@ def focal_tversky_loss(
     return float(sum(losses) / len(losses))
 
 
+def positive_dice_loss(truth: Maps, predicted: Maps, per: str, smooth: float = 1.0) -> float:
+    """Mean over masks with any foreground; 0 where there is none."""
+    losses = [
+        1 - (2 * (t * p).sum() + smooth) / (t.sum() + p.sum() + smooth)
+        for t, p in _pools(truth, predicted, per)
+        if t.any()
+    ]
+    return float(sum(losses) / len(losses)) if losses else 0.0
+
+
+def lovasz_loss(truth: Maps, predicted: Maps, per: str) -> float:
+    """Berman et al. 2018, equations 3, 4 and 8: pixels in the order of their errors enter the set of the wrong ones."""
+    losses = []
+    for t, p in _pools(truth, predicted, per):
+        foreground = t.ravel() != 0
+        errors = np.abs(t - p).ravel()
+        wrong_or_foreground = int(foreground.sum())
+        loss = before = 0.0
+        for wrong, pixel in enumerate(np.argsort(-errors), start=1):
+            wrong_or_foreground += not foreground[pixel]
+            after = wrong / wrong_or_foreground
+            loss += errors[pixel] * (after - before)
+            before = after
+        losses.append(loss)
+    return float(sum(losses) / len(losses))
+
+
 def bilinear(image: Maps, size: Shape) -> Maps:
     """Half-pixel bilinear, edges repeated."""
     axes = []
@@ -269,11 +296,12 @@ def bilinear(image: Maps, size: Shape) -> Maps:
     return np.asarray(mixed[top] * (1 - down[:, np.newaxis]) + mixed[bottom] * down[:, np.newaxis])
 
 
-def presence_score(probabilities: Maps) -> float:
-    """Mean of the highest 9.5% of one class map."""
+def presence_score(probabilities: Maps, head: float | None = None) -> float:
+    """Mean of the highest 9.5% of one class map; with a presence head the mean of that and of its sigmoid."""
     values = sorted(probabilities.ravel().tolist(), reverse=True)
     highest = values[: max(1, round(0.095 * len(values)))]
-    return math.fsum(highest) / len(highest)
+    score = math.fsum(highest) / len(highest)
+    return score if head is None else (score + head) / 2
 
 
 def best_mean_dice(scores: Maps, resized: Maps, truth: Maps, thresholds: tuple[float, ...]) -> float:

@@ -22,6 +22,7 @@ from cloudseg_sdk.segmenter import EngineName
 
 Parts = dict[str, bytes]
 
+VERSION_1 = Path(__file__).parent / "fixtures" / "bundle" / "version1.cloudseg"
 CONFIG = ModelConfig(classes=("x", "ÿ"), input_size=(32, 48), filters=(4, 6, 8))
 DECISION = Decision(presence=(0.1, 0.2), threshold=(0.3, 0.4), min_area=(0.0, 0.5))
 
@@ -98,7 +99,7 @@ def test_a_bundle_without_a_graph_comes_back(tmp_path: Path, bundle: Bundle) -> 
 def test_the_manifest_says_what_the_model_is(path: Path) -> None:
     parts = parts_of(path)
     manifest = json.loads(parts[MANIFEST])
-    assert manifest["format_version"] == 1
+    assert manifest["format_version"] == 2
     assert manifest["weights_dtype"] == "float32"
     assert manifest["image"] == {"channel_order": "RGB", "dtype": "uint8", "size": [32, 48]}
     assert manifest["config"]["classes"] == ["x", "ÿ"]
@@ -139,6 +140,45 @@ def test_a_calibrated_decision_is_saved(tiny_bundle: Path, tmp_path: Path) -> No
     prediction = segmenter(np.zeros((32, 48, 3), np.uint8))
     assert prediction.scores[0] < 0.9
     assert not prediction.mask(saved.config.classes[0]).any()
+
+
+ENGINES: tuple[EngineName, ...] = ("keras", "openvino")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_file_of_format_version_1_predicts_as_it_did(engine: EngineName) -> None:
+    """Frozen: file and numbers are those of the first release, which knew no presence head."""
+    segmenter = Segmenter.load(VERSION_1, engine=engine)
+    assert json.loads(parts_of(VERSION_1)[MANIFEST])["format_version"] == 1
+    assert not segmenter.config.presence_head
+    assert segmenter.decision == Decision((0.1, 0.2), (0.66, 0.7), (0.0, 0.02))
+    assert (segmenter.metrics, segmenter.provenance) == ({"dice": 0.5}, {"release": "0.1.0"})
+    image = (np.arange(16 * 24 * 3) ** 2 % 251).astype(np.uint8).reshape(16, 24, 3)
+    prediction = segmenter(image)
+    assert prediction.scores == pytest.approx((0.7068510, 0.7474610), abs=1e-5)
+    assert [rle.to_kaggle() for rle in prediction.rles] == [
+        "20 1 23 3 29 1 36 1 40 2 52 1 57 1 63 1 67 2 73 1 78 1 89 1 104 2 110 1 120 1 134 2 151 1 157 1 167 1 173 1 "
+        "183 1 186 1 199 1 206 2 223 1 232 1 238 2 254 2 269 1 284 2 300 2 349 1 359 1",
+        "1 3 17 3 33 1 49 1 65 1 194 1 209 2 225 2 241 2 257 1 273 2 290 1 305 1 321 1",
+    ]
+
+
+def test_a_file_of_format_version_1_saved_again_is_of_today(tmp_path: Path) -> None:
+    old = Segmenter.load(VERSION_1)
+    old.save(tmp_path / "again.cloudseg")
+    assert json.loads(parts_of(tmp_path / "again.cloudseg")[MANIFEST])["format_version"] == 2
+    again = Segmenter.load(tmp_path / "again.cloudseg")
+    assert again.engine == "openvino"
+    image = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+    np.testing.assert_allclose(again(image).scores, old(image).scores, atol=1e-5)
+
+
+def test_a_file_of_format_version_2_must_have_the_fields_of_version_2(path: Path) -> None:
+    parts = parts_of(path)
+    manifest = json.loads(parts[MANIFEST])
+    del manifest["config"]["presence_head"]
+    write_parts(path, {**parts, MANIFEST: json.dumps(manifest).encode()})
+    assert "missing ['presence_head'], unknown []" in refusal(path)
 
 
 # --- saving whole or not at all ---
@@ -309,8 +349,13 @@ NO_OBJECTS: tuple[Any, ...] = (KeyError, None, [], 5, "x")
         (set_part(MANIFEST, b"{}"), f"{DAMAGED}'format_version'"),
         (set_part(MANIFEST, b"\xff\xff"), f"{DAMAGED}'utf-8' codec can't decode byte 0xff in position 0"),
         (set_part(MANIFEST, b"[" * 100_000), f"{DAMAGED}maximum recursion depth exceeded"),
-        (set_manifest(format_version=2), "PATH has format version 2; this release reads 1. Upgrade cloudseg-sdk."),
-        (set_manifest(format_version="1"), "PATH has format version '1'; this release reads 1. Upgrade cloudseg-sdk."),
+        (set_manifest(format_version=0), "PATH has format version 0; this release reads 1 to 2. Upgrade cloudseg-sdk."),
+        (set_manifest(format_version=True), "PATH has format version True; this release reads 1 to 2. "),
+        (set_manifest(format_version=3), "PATH has format version 3; this release reads 1 to 2. Upgrade cloudseg-sdk."),
+        (
+            set_manifest(format_version="1"),
+            "PATH has format version '1'; this release reads 1 to 2. Upgrade cloudseg-sdk.",
+        ),
         (set_manifest(format_version=KeyError), f"{DAMAGED}'format_version'"),
         *(
             (set_manifest(**{name: value}), f"{DAMAGED}{name!r} is missing or not an object")
@@ -479,14 +524,14 @@ def test_weights_of_another_network_are_refused(tiny_bundle: Path, tmp_path: Pat
     path = tmp_path / "model.cloudseg"
     first, *_ = names = sorted(saved.weights)
     cases: list[tuple[dict[str, Any], str]] = [
-        ({}, f"weights.npz does not fit the configuration: missing {names[:3]}, unknown []"),
+        ({}, f"the weights do not fit the configuration: missing {names[:3]}, unknown []"),
         (
             {"other": np.zeros(1, np.float32), **saved.weights},
-            "weights.npz does not fit the configuration: missing [], unknown ['other']",
+            "the weights do not fit the configuration: missing [], unknown ['other']",
         ),
         (
             {**saved.weights, first: np.zeros((1, 2), np.float32)},
-            f"weights.npz: {first} has shape (1, 2), wanted {saved.weights[first].shape}",
+            f"weights: {first} has shape (1, 2), wanted {saved.weights[first].shape}",
         ),
     ]
     for weights, words in cases:

@@ -1,5 +1,6 @@
 """The command line as its users meet it, in this process but for one test."""
 
+import gzip
 import subprocess
 import sys
 from collections.abc import Callable
@@ -163,3 +164,21 @@ def test_doctor_knows_versions_engines_and_simd_level(cloudseg: Run, capsys: pyt
 def test_the_module_runs_as_a_program() -> None:
     done = subprocess.run([sys.executable, "-m", "cloudseg_sdk", "--help"], capture_output=True, text=True, check=True)
     assert "Usage" in done.stdout
+
+
+def test_convert_makes_a_bundle_of_the_notebooks_file(
+    cloudseg: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixture = Path(__file__).parent / "fixtures" / "legacy" / "weights.h5.gz"
+    (tmp_path / "nested_unet.h5").write_bytes(gzip.decompress(fixture.read_bytes()))
+    target = tmp_path / "out" / "model.cloudseg"
+    assert cloudseg("convert", tmp_path / "nested_unet.h5", target, "--size", "16x32", "--classes", "a,b,c,d") == 0
+    segmenter = Segmenter.load(target)
+    assert segmenter.classes == ("a", "b", "c", "d")
+    assert segmenter.config.input_size == (16, 32)
+    assert segmenter.provenance == {"converted_from": "nested_unet.h5"}
+    printed = capsys.readouterr().out
+    assert "nested_unet.h5: 5 levels, 4,075 parameters, 16 x 32 pixels, classes a, b, c, d" in printed
+    assert f"wrote {target}" in printed
+    (tmp_path / "nested_unet.h5").write_bytes(b"no HDF5")
+    assert "cannot read" in str(cloudseg("convert", tmp_path / "nested_unet.h5", target))

@@ -26,7 +26,7 @@ L2 = "l2 must be 0 or a positive number, got "
         ("scaling", "zscore", "scaling must be one of ['unit', 'standardize'], got 'zscore'"),
         ("scaling", ["unit"], "scaling must be one of ['unit', 'standardize'], got ['unit']"),
         ("activation", "gelu", "activation must be one of ['elu', 'relu', 'swish'], got 'gelu'"),
-        ("normalization", None, "normalization must be one of ['none', 'batch'], got None"),
+        ("normalization", None, "normalization must be one of ['none', 'batch', 'group'], got None"),
         ("upsampling", "bilinear", "upsampling must be one of ['transpose', 'nearest'], got 'bilinear'"),
         *(
             ("output_stride", value, f"output_stride must be one of [1, 2, 4], got {value!r}")
@@ -36,6 +36,7 @@ L2 = "l2 must be 0 or a positive number, got "
             ("deep_supervision", value, f"deep_supervision must be one of [False, True], got {value!r}")
             for value in (1, 0, None, "yes")
         ),
+        ("presence_head", 1, "presence_head must be one of [False, True], got 1"),
         *(
             ("classes", value, f"{NAMES}{value!r}")
             for value in ((), ("a", "a"), ("a", ""), ("a", 1), ["a", "b"], "ab", None, ("a", None))

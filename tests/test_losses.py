@@ -14,8 +14,11 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
-from cloudseg_sdk.training.losses import LOSSES, BCEDice, Dice, FocalTversky, Pooling, Tversky
+from cloudseg_sdk import ModelConfig
+from cloudseg_sdk.models.unetpp import build_network
+from cloudseg_sdk.training.losses import LOSSES, BCEDice, BCEPositiveDice, Dice, FocalTversky, Lovasz, Pooling, Tversky
 
+SMOOTHED = [name for name in LOSSES if name != "lovasz"]
 POOLINGS: tuple[Pooling, ...] = ("image", "batch")
 SHAPE = (3, 10, 14, 2)
 
@@ -24,8 +27,12 @@ DEFINITIONS: dict[str, Callable[..., float]] = {
     "bce_dice": lambda truth, predicted, per: (
         reference.bce_loss(truth, predicted) + reference.dice_loss(truth, predicted, per)
     ),
+    "bce_positive_dice": lambda truth, predicted, per: (
+        0.75 * reference.bce_loss(truth, predicted) + 0.25 * reference.positive_dice_loss(truth, predicted, per)
+    ),
     "tversky": partial(reference.focal_tversky_loss, fp_weight=0.3, fn_weight=0.7),
     "focal_tversky": partial(reference.focal_tversky_loss, fp_weight=0.3, fn_weight=0.7, gamma=0.75),
+    "lovasz": reference.lovasz_loss,
 }
 
 
@@ -77,6 +84,11 @@ def test_parameters_enter_as_the_definition_says(per: Pooling) -> None:
     mixed = 0.25 * reference.bce_loss(truth, predicted) + 3.0 * dice
     value = BCEDice(bce_weight=0.25, dice_weight=3.0, smooth=5.0, per=per)(truth, predicted)
     assert float(value) == pytest.approx(mixed, rel=1e-5)
+    positive = 0.5 * reference.bce_loss(truth, predicted) + 2.0 * reference.positive_dice_loss(
+        truth, predicted, per, 5.0
+    )
+    value = BCEPositiveDice(bce_weight=0.5, dice_weight=2.0, smooth=5.0, per=per)(truth, predicted)
+    assert float(value) == pytest.approx(positive, rel=1e-5)
     weights = {"fp_weight": 0.9, "fn_weight": 0.2, "smooth": 2.0}
     tversky = reference.focal_tversky_loss(truth, predicted, per, **weights)
     assert float(Tversky(per=per, **weights)(truth, predicted)) == pytest.approx(tversky, rel=1e-5)
@@ -115,6 +127,33 @@ def test_pooling_over_the_batch_lets_an_image_vouch_for_another_and_pooling_per_
     assert float(LOSSES[name](per="image")(truth, noise)) > 2 * float(LOSSES[name](per="batch")(truth, noise))
 
 
+def test_positive_dice_leaves_empty_masks_to_the_cross_entropy() -> None:
+    only_dice = BCEPositiveDice(bce_weight=0.0, dice_weight=1.0)
+    empty, noise = np.zeros(SHAPE, np.float32), random_maps(1)
+    assert float(only_dice(empty, noise)) == 0
+    assert (gradient(only_dice, empty, noise) == 0).all()
+    truth = empty.copy()
+    truth[1, :, :, 1] = random_masks(2)[1, :, :, 1]
+    alone = Dice()(truth[1:2, :, :, 1:], noise[1:2, :, :, 1:])
+    assert float(only_dice(truth, noise)) == pytest.approx(float(alone), rel=1e-6)
+
+
+@pytest.mark.parametrize("per", POOLINGS)
+def test_lovasz_of_binary_maps_is_the_jaccard_loss(per: Pooling) -> None:
+    truth, predicted = random_masks(3), random_masks(4)
+    predicted[0] = truth[0]  # of two empty masks it is 0
+    pools = [(truth, predicted)] if per == "batch" else [
+        (truth[n, :, :, c], predicted[n, :, :, c]) for n in range(SHAPE[0]) for c in range(SHAPE[3])
+    ]  # fmt: skip
+    wanted = [1 - (t & p).sum() / (t | p).sum() if (t | p).any() else 0.0 for t, p in pools]
+    assert float(Lovasz(per=per)(truth, predicted)) == pytest.approx(float(np.mean(wanted)), rel=1e-5)
+
+
+def test_lovasz_of_an_empty_mask_is_its_highest_probability() -> None:
+    predicted = random_maps(1)[:1, :, :, :1]
+    assert float(Lovasz()(np.zeros_like(predicted), predicted)) == pytest.approx(float(predicted.max()), rel=1e-5)
+
+
 def notebook_dice_loss(y_true: Any, y_pred: Any) -> Any:
     """The notebook's cell, its TensorFlow calls spelled in Keras 3."""
     smooth = 1.0
@@ -135,11 +174,33 @@ def test_per_batch_is_the_notebooks_loss() -> None:
 
 @pytest.mark.parametrize("per", POOLINGS)
 @pytest.mark.parametrize("name", LOSSES)
-def test_gradients_are_finite_at_the_extremes(name: str, per: Pooling) -> None:
-    truth = random_masks(4)
-    for predicted in (truth, 1 - truth, np.zeros(SHAPE), np.ones(SHAPE), np.full(SHAPE, 1e-30)):
-        slopes = gradient(LOSSES[name](per=per), truth, predicted.astype(np.float32))
-        assert np.isfinite(slopes).all()
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_gradients_are_finite_at_the_extremes(name: str, per: Pooling, dtype: type) -> None:
+    for truth in (random_masks(4), np.zeros(SHAPE, np.uint8), np.ones(SHAPE, np.uint8)):
+        for predicted in (truth, 1 - truth, np.zeros(SHAPE), np.ones(SHAPE), np.full(SHAPE, 1e-30)):
+            slopes = gradient(LOSSES[name](per=per), truth, predicted.astype(dtype))
+            assert np.isfinite(slopes).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_of_a_half_precision_network_are_finite(name: str) -> None:
+    """Saturated heads on empty, full and mixed masks."""
+    config = ModelConfig(classes=("a", "b", "c"), input_size=(16, 24), filters=(4, 4), output_stride=1)
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        network = build_network(config)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    truth = np.zeros((2, 16, 24, 3), np.uint8)
+    truth[:, :, :, 1], truth[:, 4:9, 5:, 2] = 1, 1
+    scaled = np.random.default_rng(0).normal(size=(2, 16, 24, 3)).astype(np.float32)
+    for bias in (-100.0, 0.0, 100.0):
+        network.get_layer("output_1").bias.assign(np.full(3, bias))
+        with tf.GradientTape() as tape:
+            loss = LOSSES[name]()(truth, network(scaled))
+        slopes = tape.gradient(loss, network.trainable_variables)
+        assert all(np.isfinite(slope).all() for slope in slopes)
+        assert bias or any(np.any(slope) for slope in slopes)
 
 
 @pytest.mark.parametrize("per", POOLINGS)
@@ -186,8 +247,10 @@ def test_losses_stay_in_float32_where_keras_is_told_to_use_float16(name: str) ->
     [
         Dice(smooth=0.5, per="batch", name="mine"),
         BCEDice(bce_weight=0.1, dice_weight=2.0, smooth=3.0, per="batch"),
+        BCEPositiveDice(bce_weight=0.1, dice_weight=2.0, smooth=3.0),
         Tversky(fp_weight=0.8, fn_weight=0.1, smooth=0.25),
         FocalTversky(gamma=1.5, fp_weight=0.6, fn_weight=0.9, smooth=4.0, per="batch"),
+        Lovasz(per="batch"),
     ],
     ids=list(LOSSES),
 )
@@ -200,20 +263,17 @@ def test_keras_serialization_keeps_class_and_parameters(loss: keras.losses.Loss)
     assert float(type(loss)()(truth, predicted)) != float(loss(truth, predicted))
 
 
+@pytest.mark.parametrize("name", SMOOTHED)
+@pytest.mark.parametrize("smooth", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_bad_smooth_is_named(name: str, smooth: float) -> None:
+    with pytest.raises(ValueError, match=f"smooth must be finite and above 0, .* got {smooth}"):
+        LOSSES[name](smooth=smooth)
+
+
 @pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        ({"smooth": 0.0}, "smooth"),
-        ({"smooth": -1.0}, "smooth"),
-        ({"smooth": float("nan")}, "smooth"),
-        ({"smooth": float("inf")}, "smooth"),
-        ({"per": "class"}, 'per must be "image" or "batch", got \'class\''),
-    ],
-)
-def test_a_bad_smooth_or_pooling_is_named(name: str, bad: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        LOSSES[name](**bad)
+def test_a_bad_pooling_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=r'^per must be "image" or "batch", got \'class\'$'):
+        LOSSES[name](per="class")
 
 
 @pytest.mark.parametrize(
@@ -221,6 +281,8 @@ def test_a_bad_smooth_or_pooling_is_named(name: str, bad: dict[str, Any], messag
     [
         (BCEDice, {"bce_weight": -1.0}),
         (BCEDice, {"dice_weight": float("nan")}),
+        (BCEPositiveDice, {"bce_weight": float("inf")}),
+        (BCEPositiveDice, {"dice_weight": -0.1}),
         (Tversky, {"fp_weight": -0.1}),
         (Tversky, {"fn_weight": float("inf")}),
         (FocalTversky, {"fn_weight": -0.1}),

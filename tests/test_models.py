@@ -266,6 +266,7 @@ def test_at_half_resolution_only_the_first_row_is_left_out() -> None:
         {"activation": "elu"},
         {"activation": "swish"},
         {"normalization": "none"},
+        {"normalization": "group"},
         {"upsampling": "transpose"},
         {"dropout": 0.3},
         {"l2": 0.01},
@@ -279,12 +280,13 @@ def test_every_option_builds_what_it_says(changes: dict[str, Any]) -> None:
     config = replace(TINY, filters=(4, 6), **changes)
     network = build_network(config)
     kinds = {kind: [layer for layer in network.layers if type(layer).__name__ == kind] for kind in (
-        "Conv2D", "BatchNormalization", "Dropout", "Conv2DTranspose", "UpSampling2D", "Activation"
+        "Conv2D", "BatchNormalization", "GroupNormalization", "Dropout", "Conv2DTranspose", "UpSampling2D", "Activation"
     )}  # fmt: skip
     units = [layer for layer in kinds["Conv2D"] if layer.name.startswith("conv")]
     assert len(units) == 6
-    normalized = config.normalization == "batch"
-    assert len(kinds["BatchNormalization"]) == (6 if normalized else 0)
+    normalized = config.normalization != "none"
+    assert len(kinds["BatchNormalization"]) == (6 if config.normalization == "batch" else 0)
+    assert len(kinds["GroupNormalization"]) == (6 if config.normalization == "group" else 0)
     acting = kinds["Activation"] if normalized else units
     assert {layer.activation for layer in acting} == {keras.activations.get(config.activation)}
     assert {layer.use_bias for layer in units} == {not normalized}
@@ -298,6 +300,20 @@ def test_every_option_builds_what_it_says(changes: dict[str, Any]) -> None:
     assert maps.shape == (3, *SIZE, len(config.classes))
     assert (maps > 0).all()
     assert (maps < 1).all()
+
+
+def test_group_normalization_has_groups_of_eight_channels_or_of_what_divides_them() -> None:
+    network = build_network(replace(TINY, filters=(12, 16, 7), normalization="group"))
+    groups = {name: network.get_layer(f"gn{name}_1").groups for name in ("11", "21", "31")}
+    assert groups == {"11": 3, "21": 2, "31": 7}
+
+
+def test_group_normalization_does_not_look_at_other_images() -> None:
+    network = build_network(replace(TINY, normalization="group"))
+    scaled = np.random.default_rng(0).normal(size=(3, *SIZE, 3)).astype(np.float32)
+    together = np.asarray(network(scaled, training=True)[-1])
+    alone = np.asarray(network(scaled[:1], training=True)[-1])
+    np.testing.assert_allclose(together[:1], alone, atol=1e-5)
 
 
 def test_the_penalty_is_l2_of_every_kernel_but_the_upsampling() -> None:
@@ -578,7 +594,7 @@ def exported(request: pytest.FixtureRequest) -> Exported:
     config = replace(request.param, filters=(8, 12, 16))
     network = build_network(config)
     shake(network, 5)
-    graph = to_onnx(serving_model(network, config), config.input_size)
+    graph = to_onnx(network, config)
     assert graph is not None
     return Exported(config, network, graph)
 
@@ -594,12 +610,12 @@ def test_the_graph_gives_the_same_maps_in_openvino_at_any_batch_size(exported: E
     wanted = exported.serve(batch)
     assert wanted.std() > 0.01
     for part in (slice(0, 3), slice(4, 5), slice(0, 5), slice(0, 3)):
-        np.testing.assert_allclose(engine.run(batch[part]), wanted[part], atol=1e-5)
+        np.testing.assert_allclose(engine.run(batch[part]).maps, wanted[part], atol=1e-5)
 
 
 def test_a_result_of_openvino_is_not_overwritten_by_the_next(exported: Exported) -> None:
     engine = OpenVINOEngine(exported.graph)
-    first = engine.run(images(2, seed=1))
+    first = engine.run(images(2, seed=1)).maps
     kept = first.copy()
     engine.run(images(2, seed=2))
     np.testing.assert_array_equal(first, kept)
@@ -610,7 +626,7 @@ def test_a_halved_graph_has_half_the_bytes_and_maps_within_the_rounding(exported
     assert 2 * kernel_bytes(halved) == kernel_bytes(exported.graph)
     onnx.checker.check_model(onnx.load_from_string(halved))
     batch = images(4)
-    maps = OpenVINOEngine(halved).run(batch)
+    maps = OpenVINOEngine(halved).run(batch).maps
     np.testing.assert_allclose(maps, exported.serve(batch), atol=5e-3)
     if exported.config.normalization == "none":  # else the converter has folded the statistics into the kernels
         rounded = {

@@ -26,7 +26,7 @@ from cloudrle import RLE
 from cloudseg_sdk import CloudsegError, DataError, Decision, ImageError, ModelConfig, Prediction, Predictions, Segmenter
 from cloudseg_sdk.bundle import read_bundle
 from cloudseg_sdk.data.images import Image
-from cloudseg_sdk.inference.engines import Engine, OpenVINOEngine
+from cloudseg_sdk.inference.engines import Engine, OpenVINOEngine, Output
 from cloudseg_sdk.inference.pipeline import OnError, Options, predict_images
 from cloudseg_sdk.inference.postprocess import decide, presence_scores, resize_map
 from cloudseg_sdk.synthetic import CLASSES, scene
@@ -402,7 +402,7 @@ class Recorder:
         self._engine = engine
         self.shapes: list[tuple[int, ...]] = []
 
-    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def run(self, images: NDArray[np.uint8]) -> Output:
         self.shapes.append(images.shape)
         return self._engine.run(images)
 
@@ -430,12 +430,12 @@ def test_every_batch_has_one_shape(engine: OpenVINOEngine, images: list[Image], 
 def test_padding_a_batch_changes_nothing(engine: OpenVINOEngine) -> None:
     batch = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), np.uint8)
     padded = np.concatenate([batch, np.zeros((5, 32, 48, 3), np.uint8)])
-    np.testing.assert_allclose(engine.run(padded)[:3], engine.run(batch), atol=1e-6)
+    np.testing.assert_allclose(engine.run(padded).maps[:3], engine.run(batch).maps, atol=1e-6)
 
 
 def test_results_of_an_engine_are_the_callers_own(engine: OpenVINOEngine) -> None:
     batch = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), np.uint8)
-    first = engine.run(batch)
+    first = engine.run(batch).maps
     copy = first.copy()
     engine.run(255 - batch)
     np.testing.assert_array_equal(first, copy)
@@ -451,7 +451,7 @@ def test_the_engines_agree(tiny_bundle: Path, files: list[Path], expected: list[
 
     maps = np.asarray(serving_model(other.model, other.config).predict_on_batch(batch))
     assert maps.shape == (4, 16, 24, 4)
-    assert np.abs(OpenVINOEngine(graph).run(batch) - maps).max() < 1e-4
+    assert np.abs(OpenVINOEngine(graph).run(batch).maps - maps).max() < 1e-4
     for item, wanted in zip(other.predict(files), expected, strict=True):
         np.testing.assert_allclose(item.scores, wanted.scores, atol=1e-4)
         assert (item.masks != wanted.masks).mean() < 0.002

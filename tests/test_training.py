@@ -20,6 +20,7 @@ from cloudrle import RLE
 from cloudseg_sdk import Augmentation, CloudDataset, ModelConfig, Segmenter
 from cloudseg_sdk.config import Decision
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError, ImageError
+from cloudseg_sdk.inference.engines import Output
 from cloudseg_sdk.inference.postprocess import presence_scores, resize_map
 from cloudseg_sdk.metrics import METRIC_SIZE, truth_at_metric_size
 from cloudseg_sdk.models.serving import serving_model
@@ -675,7 +676,7 @@ def best_possible(maps: NDArray[np.float32], truth: NDArray[np.uint8]) -> float:
 
 
 def check_calibration(maps: NDArray[np.float32], truth: NDArray[np.uint8]) -> Decision:
-    decision = calibrate_decision(maps, [[RLE.from_mask(mask) for mask in masks] for masks in truth])
+    decision = calibrate_decision(map(Output, maps), [[RLE.from_mask(mask) for mask in masks] for masks in truth])
     assert mean_dice(maps, truth, decision) == pytest.approx(best_possible(maps, truth), abs=1e-9)
     assert decision.min_area == (0.0,) * maps.shape[3]
     return decision

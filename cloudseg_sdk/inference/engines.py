@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,33 @@ from numpy.typing import NDArray
 from cloudseg_sdk.errors import BundleError
 
 
+class Output(NamedTuple):
+    """What a network says of a batch of images; of one image, the same without the first axis.
+
+    Parameters
+    ----------
+    maps
+        Probability of each class at each pixel, float32 ``(N, *output_size, classes)``.
+    presence
+        Probability that a class is there at all, float32 ``(N, classes)``; None where the network has no such head.
+    """
+
+    maps: NDArray[np.float32]
+    presence: NDArray[np.float32] | None = None
+
+    def images(self) -> Iterator[Output]:
+        """Yield the output of each image of the batch."""
+        for number, maps in enumerate(self.maps):
+            yield Output(maps, None if self.presence is None else self.presence[number])
+
+
 class Engine(Protocol):
     """Runs batches; may be called from several threads."""
 
     name: str
 
-    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Turn RGB images ``(N, *input_size, 3)`` into class maps ``(N, *output_size, classes)``."""
+    def run(self, images: NDArray[np.uint8]) -> Output:
+        """Run a batch of RGB images ``(N, *input_size, 3)``."""
         ...
 
 
@@ -28,7 +49,7 @@ class KerasEngine:
     Parameters
     ----------
     model
-        uint8 images in, float32 class maps out.
+        See :func:`cloudseg_sdk.models.serving.serving_model`.
     """
 
     name = "keras"
@@ -37,10 +58,11 @@ class KerasEngine:
         self._model = model
         self._lock = threading.Lock()  # Keras' TensorFlow backend is not thread-safe
 
-    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def run(self, images: NDArray[np.uint8]) -> Output:
         """See :class:`Engine`."""
         with self._lock:
-            return np.asarray(self._model.predict_on_batch(images), np.float32)
+            found = self._model.predict_on_batch(images)
+        return Output(*(np.asarray(array, np.float32) for array in (found if isinstance(found, list) else [found])))
 
 
 class OpenVINOEngine:
@@ -49,28 +71,32 @@ class OpenVINOEngine:
     Parameters
     ----------
     graph
-        ONNX bytes: uint8 images in, float32 class maps out.
+        ONNX bytes of :func:`cloudseg_sdk.models.weights.to_onnx`.
+    level
+        Compute head ``maps_{level}`` and nothing that it does not need; None for the last head, and presence.
     """
 
     name = "openvino"
 
-    def __init__(self, graph: bytes) -> None:
+    def __init__(self, graph: bytes, level: int | None = None) -> None:
         openvino = import_openvino()
         core = openvino.Core()
         try:
-            self._model = core.read_model(graph, b"")
+            model = core.read_model(graph, b"")
         except RuntimeError as error:
             raise BundleError(f"OpenVINO cannot read the model's graph: {error}") from error
+        wanted = [output.get_node() for output in _wanted(model.outputs, level)]
+        self._model = openvino.Model(wanted, model.get_parameters())  # without what they do not need
         self._core = core
         self._compiled: dict[tuple[int, ...], Any] = {}
         self._lock = threading.Lock()
         self._local = threading.local()
 
-    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def run(self, images: NDArray[np.uint8]) -> Output:
         """See :class:`Engine`; each new batch shape is compiled once."""
         request = self._request(images.shape)
         result = request.infer([images], share_inputs=True)
-        return np.array(result[0], np.float32)
+        return Output(*(np.array(result[number], np.float32) for number in range(len(result))))
 
     def _request(self, shape: tuple[int, ...]) -> Any:
         """Return an inference request of this thread's own: requests cannot be shared, compiled models can."""
@@ -83,6 +109,18 @@ class OpenVINOEngine:
                     self._compiled[shape] = self._core.compile_model(self._model, "CPU", options)
             requests[shape] = self._compiled[shape].create_infer_request()
         return requests[shape]
+
+
+def _wanted(outputs: list[Any], level: int | None) -> list[Any]:
+    if level is None:
+        return outputs[-2:] if "presence" in outputs[-1].names else outputs[-1:]
+    wanted = [output for output in outputs if f"maps_{level}" in output.names]
+    if not wanted:
+        raise BundleError(
+            f"the model's graph has no head of level {level}, because an earlier release wrote it; load it with the "
+            "keras engine and save it again"
+        )
+    return wanted
 
 
 def import_openvino() -> Any:

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cloudseg_sdk.config import Decision, ModelConfig
 from cloudseg_sdk.data.images import Image, Source, list_images, read_image, stretch
 from cloudseg_sdk.errors import ImageError
-from cloudseg_sdk.inference.engines import Engine
+from cloudseg_sdk.inference.engines import Engine, Output
 from cloudseg_sdk.inference.postprocess import decide, presence_scores
 from cloudseg_sdk.inference.prediction import Prediction
 
@@ -74,26 +73,28 @@ def predict_images(
 ) -> Iterator[Prediction]:
     """Yield a prediction for each image, in order. At most a few batches are held at any time."""
 
-    def finish(item: tuple[Loaded, NDArray[np.float32] | None]) -> Prediction:
-        loaded, maps = item
-        if maps is None:
+    def finish(item: tuple[Loaded, Output | None]) -> Prediction:
+        loaded, output = item
+        if output is None:
             return Prediction(loaded.source, config.classes, error=loaded.error)
         size = options.output_size or loaded.shape
-        scores = tuple(float(score) for score in presence_scores(maps))
-        return Prediction(loaded.source, config.classes, size, decide(maps, size, decision), scores)
+        scores = tuple(float(score) for score in presence_scores(*output))
+        return Prediction(
+            loaded.source, config.classes, size, decide(output.maps, size, decision, output.presence), scores
+        )
 
     pool = ThreadPoolExecutor(thread_name_prefix="cloudseg")
     try:
-        maps = map_images(pool, images, engine, config, options)
-        yield from _ordered_map(pool, finish, maps, ahead=options.batch_size)
+        outputs = run_images(pool, images, engine, config, options)
+        yield from _ordered_map(pool, finish, outputs, ahead=options.batch_size)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def map_images(
+def run_images(
     pool: ThreadPoolExecutor, images: Images, engine: Engine, config: ModelConfig, options: Options
-) -> Iterator[tuple[Loaded, NDArray[np.float32] | None]]:
-    """Yield each image, read in `pool`, with its class maps ``(h, w, classes)``; None where it could not be read."""
+) -> Iterator[tuple[Loaded, Output | None]]:
+    """Yield each image, read in `pool`, with what the engine says of it; None where it could not be read."""
 
     def load(item: tuple[str, Source]) -> Loaded:
         name, source = item
@@ -135,24 +136,22 @@ def _unknown(value: Any, place: str) -> TypeError:
     return TypeError(f"{place} must be a path or a uint8 array (H, W) or (H, W, 3), got {type(value).__name__}")
 
 
-def _run_batches(
-    loaded: Iterator[Loaded], engine: Engine, batch_size: int
-) -> Iterator[tuple[Loaded, NDArray[np.float32] | None]]:
-    """Yield each image with its class maps.
+def _run_batches(loaded: Iterator[Loaded], engine: Engine, batch_size: int) -> Iterator[tuple[Loaded, Output | None]]:
+    """Yield each image with its output.
 
     Every batch has the shape of the first, padded where the images run out, so that the engine compiles once.
     """
     shape: tuple[int, ...] | None = None
     while batch := list(islice(loaded, batch_size)):
         pixels = [item.pixels for item in batch if item.pixels is not None]
-        maps: Iterator[NDArray[np.float32]] = iter(())
+        outputs: Iterator[Output] = iter(())
         if pixels:
             shape = shape or (len(batch), *pixels[0].shape)  # unreadable images count: the next batch may have none
             padded = np.zeros(shape, np.uint8)
             np.stack(pixels, out=padded[: len(pixels)])
-            maps = iter(engine.run(padded))
+            outputs = engine.run(padded).images()
         for item in batch:
-            yield item, None if item.pixels is None else next(maps)
+            yield item, None if item.pixels is None else next(outputs)
 
 
 def _ordered_map(

@@ -15,13 +15,24 @@ PRESENCE_FRACTION = 0.095
 """The competition's winner scored presence by the mean of the highest 17,500 of 183,750 pixels."""
 
 
-def presence_scores(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return each class's mean of its highest 9.5% of probabilities, float32 ``(C,)``, for maps ``(h, w, C)``."""
+def presence_scores(
+    probabilities: NDArray[np.float32], presence: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Return how likely each class is there at all, float32 ``(C,)``.
+
+    Parameters
+    ----------
+    probabilities
+        Class maps ``(h, w, C)`` of one image: what counts is the mean of each one's highest 9.5%.
+    presence
+        What the presence head says, ``(C,)``, to be averaged with that; None where the network has none.
+    """
     flat = probabilities.reshape(-1, probabilities.shape[-1])
     count = max(1, round(PRESENCE_FRACTION * len(flat)))
     highest = np.partition(flat, len(flat) - count, axis=0)[-count:]
     # Along the first axis NumPy adds one row after another: in float32 a large map would lose the third digit.
-    return np.asarray(highest.mean(axis=0, dtype=np.float64), np.float32)
+    scores = highest.mean(axis=0, dtype=np.float64)
+    return np.asarray(scores if presence is None else (scores + presence) / 2, np.float32)
 
 
 def resize_map(probabilities: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -30,13 +41,21 @@ def resize_map(probabilities: NDArray[np.float32], size: tuple[int, int]) -> NDA
     return np.asarray(resized, np.float32)
 
 
-def decide(probabilities: NDArray[np.float32], size: tuple[int, int], decision: Decision) -> tuple[RLE, ...]:
-    """Turn one image's class maps ``(h, w, C)`` into one mask per class at `size` (height, width)."""
+def decide(
+    probabilities: NDArray[np.float32],
+    size: tuple[int, int],
+    decision: Decision,
+    presence: NDArray[np.float32] | None = None,
+) -> tuple[RLE, ...]:
+    """Turn one image's class maps ``(h, w, C)`` into one mask per class at `size` (height, width).
+
+    `presence` is as in :func:`presence_scores`.
+    """
     min_area = [_least_pixels(fraction, size[0] * size[1]) for fraction in decision.min_area]
     (rles,) = encode_probabilities(
         probabilities[np.newaxis], threshold=decision.threshold, size=size, min_area=min_area, threads=1
     )
-    present = presence_scores(probabilities) >= np.array(decision.presence, np.float32)
+    present = presence_scores(probabilities, presence) >= np.array(decision.presence, np.float32)
     empty = RLE.from_runs([], size)
     return tuple(rle if there else empty for rle, there in zip(rles, present, strict=True))
 

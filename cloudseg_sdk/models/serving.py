@@ -1,4 +1,4 @@
-"""The network as users meet it: raw RGB images in, the final class maps out.
+"""The network as users meet it: raw RGB images in, the final class maps and presence out.
 
 Training and prediction both run this graph, so that they cannot scale an image differently.
 """
@@ -48,13 +48,21 @@ class Scale(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
 
 def serving_parts(network: keras.Model, config: ModelConfig) -> tuple[Any, list[Any]]:
-    """Return a uint8 ``(N, H, W, 3)`` input and the list of heads that `network` gives for it."""
+    """Return a uint8 ``(N, H, W, 3)`` input and the list of outputs that `network` gives for it."""
     images = keras.Input((*config.input_size, 3), dtype="uint8", name="images")
-    heads = network(Scale(config.channels, config.scaling, name="scale", dtype="float32")(images))
-    return images, list(heads) if isinstance(heads, list | tuple) else [heads]
+    outputs = network(Scale(config.channels, config.scaling, name="scale", dtype="float32")(images))
+    return images, as_list(outputs)
 
 
 def serving_model(network: keras.Model, config: ModelConfig) -> keras.Model:
-    """Wrap `network`, sharing its weights: uint8 ``(N, H, W, 3)`` in, float32 ``(N, h, w, classes)`` out."""
-    images, heads = serving_parts(network, config)
-    return keras.Model(images, heads[-1], name="serving")
+    """Wrap `network`, sharing its weights: uint8 ``(N, H, W, 3)`` in, float32 ``(N, h, w, classes)`` out.
+
+    With a presence head it gives a list: the maps, and float32 ``(N, classes)``.
+    """
+    images, outputs = serving_parts(network, config)
+    return keras.Model(images, outputs[-2:] if config.presence_head else outputs[-1], name="serving")
+
+
+def as_list(outputs: Any) -> list[Any]:
+    """Return a network's outputs as a list: Keras gives a single one bare."""
+    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]

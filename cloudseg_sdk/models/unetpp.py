@@ -12,6 +12,8 @@ from typing import Any
 import keras
 
 from cloudseg_sdk.config import ModelConfig
+from cloudseg_sdk.models.blocks import conv_unit, penalty
+from cloudseg_sdk.models.encoders import encode
 
 
 def build_network(config: ModelConfig) -> keras.Model:
@@ -26,51 +28,33 @@ def build_network(config: ModelConfig) -> keras.Model:
     Returns
     -------
     keras.Model
-        One output, or with deep supervision a list of them, each float32 ``(N, *config.output_size, classes)``;
-        the last one is the deepest and the one to predict with.
+        Its outputs are class maps, float32 ``(N, *config.output_size, classes)``: one, or with deep supervision one for
+        each nested U-Net, of which the last is the deepest and the one to predict with. With a presence head, after
+        them, the probability that a class is there, float32 ``(N, classes)``.
     """
     image = keras.Input((*config.input_size, config.channels), name="main_input")
-    levels = len(config.filters)
     finest = config.output_stride.bit_length()  # rows above it would be finer than the output
     nodes: dict[tuple[int, int], Any] = {}
-    x = image
-    for deepest in range(1, levels + 1):
-        nodes[deepest, 1] = _unit(x, config, deepest, 1)
-        if deepest < levels:
-            x = keras.layers.MaxPool2D(2, strides=2, name=f"pool{deepest}")(nodes[deepest, 1])
+    for deepest, features in encode(image, config):
+        nodes[deepest, 1] = features
         for row in range(deepest - 1, finest - 1, -1):
             column = deepest - row + 1
             up = _upsample(nodes[row + 1, column - 1], config, row, column)
             left = [nodes[row, k] for k in range(1, column)]
             merged = keras.layers.Concatenate(name=f"merge{row}{column}")([up, *left])
-            nodes[row, column] = _unit(merged, config, row, column)
+            nodes[row, column] = conv_unit(merged, config, row, column)
 
-    columns = range(2, levels - finest + 2)
-    heads = [_head(nodes[finest, column], config, column - 1) for column in columns]
-    return keras.Model(image, heads if config.deep_supervision else heads[-1], name="unetpp")
+    heads = [_head(nodes[finest, number + 1], config, number) for number in range(1, config.nested + 1)]
+    outputs = heads if config.deep_supervision else heads[-1:]
+    if config.presence_head:
+        outputs = [*outputs, _presence(features, config)]
+    return keras.Model(image, outputs if len(outputs) > 1 else outputs[0], name="unetpp")
 
 
-def _unit(x: Any, config: ModelConfig, row: int, column: int) -> Any:
-    """Two convolutions, each with its activation and dropout."""
-    batch = config.normalization == "batch"
-    for step in (1, 2):
-        name = f"{row}{column}_{step}"
-        x = keras.layers.Conv2D(
-            config.filters[row - 1],
-            3,
-            padding="same",
-            activation=None if batch else config.activation,
-            use_bias=not batch,
-            kernel_initializer="he_normal",
-            kernel_regularizer=_penalty(config),
-            name=f"conv{name}",
-        )(x)
-        if batch:
-            x = keras.layers.BatchNormalization(momentum=0.9, name=f"bn{name}")(x)
-            x = keras.layers.Activation(config.activation, name=f"act{name}")(x)
-        if config.dropout:
-            x = keras.layers.Dropout(config.dropout, name=f"dp{name}")(x)
-    return x
+def prune(network: keras.Model, level: int) -> keras.Model:
+    """Return the network that ends at head `level`, sharing the weights of `network`; what lies deeper is left out."""
+    heads = [network.get_layer(f"output_{number}").output for number in range(1, level + 1)]
+    return keras.Model(network.input, heads if level > 1 else heads[0], name=network.name)
 
 
 def _upsample(x: Any, config: ModelConfig, row: int, column: int) -> Any:
@@ -87,11 +71,12 @@ def _head(x: Any, config: ModelConfig, number: int) -> Any:
         padding="same",
         activation="sigmoid",
         kernel_initializer="he_normal",
-        kernel_regularizer=_penalty(config),
+        kernel_regularizer=penalty(config),
         dtype="float32",  # probabilities stay float32 under mixed precision
         name=f"output_{number}",
     )(x)
 
 
-def _penalty(config: ModelConfig) -> Any:
-    return keras.regularizers.L2(config.l2) if config.l2 else None
+def _presence(x: Any, config: ModelConfig) -> Any:
+    x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="presence_pool")(x)
+    return keras.layers.Dense(len(config.classes), activation="sigmoid", dtype="float32", name="presence")(x)

@@ -12,7 +12,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from cloudseg_sdk.config import ModelConfig
 from cloudseg_sdk.errors import BundleError
+from cloudseg_sdk.models.serving import serving_parts
 
 
 def get_weights(network: keras.Model) -> dict[str, NDArray[np.float32]]:
@@ -27,19 +29,29 @@ def set_weights(network: keras.Model, weights: Mapping[str, NDArray[np.floating[
     variables = {variable.path: variable for variable in network.variables if _is_saved(variable)}
     if set(variables) != set(weights):
         missing, unknown = sorted(set(variables) - set(weights)), sorted(set(weights) - set(variables))
-        raise BundleError(f"weights.npz does not fit the configuration: missing {missing[:3]}, unknown {unknown[:3]}")
+        raise BundleError(f"the weights do not fit the configuration: missing {missing[:3]}, unknown {unknown[:3]}")
     for path, variable in variables.items():
         if tuple(variable.shape) != weights[path].shape:
-            raise BundleError(f"weights.npz: {path} has shape {weights[path].shape}, wanted {tuple(variable.shape)}")
+            raise BundleError(f"weights: {path} has shape {weights[path].shape}, wanted {tuple(variable.shape)}")
         if weights[path].dtype.kind != "f":
-            raise BundleError(f"weights.npz: {path} holds {weights[path].dtype}, wanted floating-point numbers")
+            raise BundleError(f"weights: {path} holds {weights[path].dtype}, wanted floating-point numbers")
     for path, variable in variables.items():  # only now, so that a refused file leaves the network as it was
         variable.assign(weights[path].astype(np.float32))
 
 
-def to_onnx(serving: keras.Model, input_size: tuple[int, int]) -> bytes | None:
-    """Export the serving model with any batch size, or return None where this backend lacks its converter."""
-    signature = [keras.InputSpec(shape=(None, *input_size, 3), dtype="uint8", name="images")]
+def to_onnx(network: keras.Model, config: ModelConfig) -> bytes | None:
+    """Export `network` from raw images to every output, with any batch size.
+
+    The graph's outputs are ``maps_1``, ``maps_2`` and so on, the last of which predicts, and after them ``presence``.
+
+    Returns
+    -------
+    bytes or None
+        None where the backend's converter is not installed.
+    """
+    images, outputs = serving_parts(network, config)
+    serving = keras.Model(images, outputs)
+    signature = [keras.InputSpec(shape=(None, *config.input_size, 3), dtype="uint8", name="images")]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         try:
@@ -48,7 +60,10 @@ def to_onnx(serving: keras.Model, input_size: tuple[int, int]) -> bytes | None:
                 serving.export(str(path), format="onnx", verbose=False, input_signature=signature)
         except ImportError:  # tf2onnx or jax2onnx
             return None
-        return path.read_bytes()
+        graph = path.read_bytes()
+    numbers = range(1, config.nested + 1) if config.deep_supervision else [config.nested]
+    names = [f"maps_{number}" for number in numbers] + ["presence"] * config.presence_head
+    return _name_outputs(graph, names)
 
 
 def halve_graph(graph: bytes) -> bytes:
@@ -67,6 +82,20 @@ def halve_graph(graph: bytes) -> bytes:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+    return bytes(model.SerializeToString())
+
+
+def _name_outputs(graph: bytes, names: list[str]) -> bytes:
+    """Rename the outputs of an ONNX graph, which converters number in their order but call what they like."""
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    renamed = {output.name: name for output, name in zip(model.graph.output, names, strict=True)}
+    for node in model.graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+    for output in model.graph.output:
+        output.name = renamed[output.name]
     return bytes(model.SerializeToString())
 
 

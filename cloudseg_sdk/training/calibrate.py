@@ -9,26 +9,27 @@ from numpy.typing import NDArray
 
 from cloudrle import RLE
 from cloudseg_sdk.config import Decision
+from cloudseg_sdk.inference.engines import Output
 from cloudseg_sdk.inference.postprocess import presence_scores, resize_map
 from cloudseg_sdk.metrics import METRIC_SIZE
 
 THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 
 
-def calibrate_decision(maps: Iterable[NDArray[np.float32]], truth: Sequence[Sequence[RLE]]) -> Decision:
+def calibrate_decision(outputs: Iterable[Output], truth: Sequence[Sequence[RLE]]) -> Decision:
     """Return the decision that scores best on these images.
 
     Parameters
     ----------
-    maps
-        Class maps ``(h, w, C)`` of each image.
+    outputs
+        What the network says of each image.
     truth
         Masks of each image and class at 350 x 525.
     """
     scores, dice = [], []
-    for image_maps, rles in zip(maps, truth, strict=True):
-        scores.append(presence_scores(image_maps))
-        dice.append([_dice_by_threshold(image_maps[:, :, channel], rle) for channel, rle in enumerate(rles)])
+    for output, rles in zip(outputs, truth, strict=True):
+        scores.append(presence_scores(*output))
+        dice.append([_dice_by_threshold(output.maps[:, :, channel], rle) for channel, rle in enumerate(rles)])
     empty = np.array([[rle.area == 0 for rle in rles] for rles in truth], np.float64)
     chosen = [
         _best_cut(score, pairs, pair_empty)

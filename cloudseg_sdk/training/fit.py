@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from cloudrle import RLE
 from cloudseg_sdk.config import Decision, ModelConfig
@@ -16,7 +18,7 @@ from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
 from cloudseg_sdk.inference.engines import Engine, KerasEngine
 from cloudseg_sdk.inference.postprocess import decide
 from cloudseg_sdk.metrics import METRIC_SIZE, pair_dice, truth_at_metric_size
-from cloudseg_sdk.models.serving import serving_model, serving_parts
+from cloudseg_sdk.models.serving import as_list, serving_model, serving_parts
 from cloudseg_sdk.training.batches import Batches, Samples
 from cloudseg_sdk.training.losses import LOSSES
 
@@ -35,6 +37,8 @@ class FitOptions:
     learning_rate: float
     loss: str | keras.losses.Loss
     augmentation: Augmentation
+    head_shares: tuple[float, ...]
+    presence_weight: float
     seed: int
     progress: bool
 
@@ -46,8 +50,21 @@ class FitOptions:
             raise ConfigError(f"seed must be a whole number of at least 0, got {self.seed!r}")
         if not 0 < self.learning_rate < float("inf"):
             raise ConfigError(f"learning_rate must be a positive number, got {self.learning_rate!r}")
+        if not 0 <= self.presence_weight < float("inf"):
+            raise ConfigError(f"presence_weight must be 0 or a positive number, got {self.presence_weight!r}")
         if not (self.loss in LOSSES if isinstance(self.loss, str) else isinstance(self.loss, keras.losses.Loss)):
             raise ConfigError(f"loss must be one of {', '.join(LOSSES)} or a keras.losses.Loss, got {self.loss!r}")
+
+
+def shares(config: ModelConfig, head_weights: Sequence[float] | None) -> tuple[float, ...]:
+    """Return each head's share of the loss: `head_weights` over their sum, None being equal ones."""
+    heads = config.nested if config.deep_supervision else 1
+    weights = (1.0,) * heads if head_weights is None else tuple(head_weights)
+    if len(weights) != heads or not all(0 <= weight < float("inf") for weight in weights) or not sum(weights):
+        raise ConfigError(
+            f"head_weights must be {heads} numbers of at least 0, one for each head and not all 0; got {head_weights!r}"
+        )
+    return tuple(weight / sum(weights) for weight in weights)
 
 
 @dataclass(frozen=True)
@@ -83,9 +100,10 @@ def fit_network(network: keras.Model, config: ModelConfig, data: TrainingData, o
     """
     loss = LOSSES[options.loss]() if isinstance(options.loss, str) else options.loss
     batches = Batches(data.train, options.batch_size, seed=options.seed, augmentation=options.augmentation)
-    images, heads = serving_parts(network, config)
-    model = _SupervisedModel(images, heads, name="supervised")
+    model = _SupervisedModel(*serving_parts(network, config), name="supervised")
     model.target_loss = loss
+    model.head_shares = options.head_shares
+    model.presence_weight = options.presence_weight if config.presence_head else None
     model.compile(optimizer=_optimizer(options, len(batches) * options.epochs))
     best = _Best(network, config, data, loss, options.batch_size)
     try:
@@ -109,16 +127,26 @@ def fit_network(network: keras.Model, config: ModelConfig, data: TrainingData, o
 
 
 class _SupervisedModel(keras.Model):  # type: ignore[misc]  # Keras has no types
-    """Holds one target against every head; Keras would ask for a copy of the target for each."""
+    """Holds one target against every head, and what it shows at all against the presence head.
+
+    Keras would ask for a copy of the target for each.
+    """
 
     target_loss: keras.losses.Loss
+    head_shares: tuple[float, ...]
+    presence_weight: float | None  # None where there is no presence head
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        heads = y_pred if isinstance(y_pred, list | tuple) else [y_pred]
-        supervised = sum(self.target_loss(y, head) for head in heads) / len(heads)
-        return supervised + sum(self.losses)  # the latter are the L2 penalties
+        outputs = as_list(y_pred)
+        loss = sum(self.losses)  # the L2 penalties
+        if self.presence_weight is not None:
+            present = ops.cast(ops.max(y, axis=(1, 2)), "float32")  # any pixel
+            loss += self.presence_weight * ops.mean(ops.binary_crossentropy(present, outputs.pop()))
+        return loss + sum(
+            share * self.target_loss(y, maps) for share, maps in zip(self.head_shares, outputs, strict=True)
+        )
 
 
 class _Best(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
@@ -155,9 +183,9 @@ class _Best(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         for start in range(0, len(self._truth), self._batch_size):
             part = slice(start, start + self._batch_size)
             images, masks = self._samples.stack(part)
-            maps = self._engine.run(images)
-            losses.append(float(self._loss(masks, maps)) * len(maps))
-            predicted = [decide(one, METRIC_SIZE, self._decision) for one in maps]
+            found = self._engine.run(images)
+            losses.append(float(self._loss(masks, found.maps)) * len(found.maps))
+            predicted = [decide(one.maps, METRIC_SIZE, self._decision, one.presence) for one in found.images()]
             dice += [pair_dice(*pair).mean() for pair in zip(self._truth[part], predicted, strict=True)]
         score = float(np.mean(dice))
         logs.update(val_loss=sum(losses) / len(self._truth), val_dice=score)

@@ -17,25 +17,35 @@ Pooling = Literal["image", "batch"]
 _register = keras.saving.register_keras_serializable(package="cloudseg_sdk")
 
 
-class _OverlapLoss(keras.losses.Loss):  # type: ignore[misc]  # Keras has no types
-    """What the losses below share: the pooling and the smoothing that keeps empty masks defined."""
+class _PooledLoss(keras.losses.Loss):  # type: ignore[misc]  # Keras has no types
+    """What all losses below share: which pixels belong together."""
 
-    def __init__(self, smooth: float = 1.0, per: Pooling = "image", name: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, per: Pooling = "image", name: str | None = None, **kwargs: Any) -> None:
         # Losses stay float32 under every precision policy: a sum over a mask overflows float16.
         super().__init__(name=name, **{**kwargs, "dtype": "float32"})
-        if not 0 < smooth < math.inf:
-            raise ValueError(f"smooth must be finite and above 0, or two empty masks would give 0 / 0; got {smooth!r}")
         if per not in ("image", "batch"):
             raise ValueError(f'per must be "image" or "batch", got {per!r}')
-        self.smooth = smooth
         self.per = per
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "per": self.per}
+
+
+class _OverlapLoss(_PooledLoss):
+    """Losses made of sums over masks, with the smoothing that keeps empty ones defined."""
+
+    def __init__(self, smooth: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not 0 < smooth < math.inf:
+            raise ValueError(f"smooth must be finite and above 0, or two empty masks would give 0 / 0; got {smooth!r}")
+        self.smooth = smooth
 
     def pooled(self, values: Any) -> Any:
         """Sum over the pixels that belong together: (N, C), or one number."""
         return ops.sum(values, axis=(1, 2)) if self.per == "image" else ops.sum(values)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "smooth": self.smooth, "per": self.per}
+        return {**super().get_config(), "smooth": self.smooth}
 
 
 @_register
@@ -66,10 +76,34 @@ class BCEDice(Dice):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         entropy = ops.mean(ops.binary_crossentropy(y_true, y_pred))
-        return self.bce_weight * entropy + self.dice_weight * super().call(y_true, y_pred)
+        return self.bce_weight * entropy + self.dice_weight * self.reduced(super().call(y_true, y_pred), y_true)
+
+    def reduced(self, dice: Any, y_true: Any) -> Any:
+        """Average the Dice losses of pairs."""
+        return ops.mean(dice)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "bce_weight": self.bce_weight, "dice_weight": self.dice_weight}
+
+
+@_register
+class BCEPositiveDice(BCEDice):
+    """:class:`BCEDice` whose Dice is averaged over masks with foreground only, and is 0 where no mask has any.
+
+    An empty mask has no shape to be learned: cross-entropy alone keeps it empty.
+
+    Parameters
+    ----------
+    bce_weight, dice_weight
+        0.75 and 0.25 are those of the competition's winner (https://github.com/pudae/kaggle-understanding-clouds).
+    """
+
+    def __init__(self, bce_weight: float = 0.75, dice_weight: float = 0.25, **kwargs: Any) -> None:
+        super().__init__(bce_weight=bce_weight, dice_weight=dice_weight, **kwargs)
+
+    def reduced(self, dice: Any, y_true: Any) -> Any:
+        present = ops.cast(self.pooled(y_true) > 0, dice.dtype)
+        return ops.sum(dice * present) / ops.maximum(ops.sum(present), 1.0)
 
 
 @_register
@@ -123,6 +157,30 @@ class FocalTversky(Tversky):
         return {**super().get_config(), "gamma": self.gamma}
 
 
+@_register
+class Lovasz(_PooledLoss):
+    """Lovasz extension of the Jaccard loss (Berman et al. 2018, arXiv:1705.08790, Algorithm 1), on sigmoids.
+
+    Of binary maps it is 1 - intersection / union, of two empty ones 0; an empty mask costs the highest probability.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        if self.per == "image":
+            y_true, y_pred = (ops.moveaxis(values, -1, 1) for values in (y_true, y_pred))
+            shape = (-1, y_pred.shape[1], math.prod(y_pred.shape[2:]))
+        else:
+            shape = (1, 1, -1)
+        truth, predicted = ops.reshape(y_true, shape), ops.reshape(y_pred, shape)
+        errors = ops.abs(truth - predicted)
+        order = ops.argsort(-errors, axis=-1)  # the largest error first
+        errors, truth = (ops.take_along_axis(values, order, axis=-1) for values in (errors, truth))
+        # Jaccard loss where the first k pixels are wrong and all others right: k / |foreground or among the first k|.
+        count = ops.cumsum(ops.ones_like(truth), axis=-1)
+        jaccard = count / (ops.sum(truth, axis=-1, keepdims=True) + ops.cumsum(1.0 - truth, axis=-1))
+        steps = ops.concatenate([jaccard[..., :1], jaccard[..., 1:] - jaccard[..., :-1]], axis=-1)
+        return ops.sum(errors * steps, axis=-1)
+
+
 def _check_weights(**weights: float) -> None:
     for name, weight in weights.items():
         if not 0 <= weight < math.inf:
@@ -132,6 +190,8 @@ def _check_weights(**weights: float) -> None:
 LOSSES: dict[str, type[keras.losses.Loss]] = {
     "dice": Dice,
     "bce_dice": BCEDice,
+    "bce_positive_dice": BCEPositiveDice,
     "tversky": Tversky,
     "focal_tversky": FocalTversky,
+    "lovasz": Lovasz,
 }
