@@ -15,6 +15,7 @@ Shape = tuple[int, int]
 
 INTERPOLATIONS = ("nearest", "linear", "area")
 _MAX_POSITION = 2**63 - 1
+_MOST_THREADS = 256  # more would only take memory
 _MAX_SIDE = 2**31 - 1  # of a mask that is resized
 _BOOLS = (bool, np.bool_)  # ints too, but never meant as such
 _AXES = {2: "(height, width)", 3: "(N, height, width)"}
@@ -195,4 +196,4 @@ def thread_count(threads: int | None) -> int:
         raise TypeError(f"{wanted}, got {threads!r}") from None
     if count < 1:
         raise ValueError(f"{wanted}, got {count}")
-    return count
+    return min(count, _MOST_THREADS)

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -174,7 +175,9 @@ py::capsule scanner(const py::array& masks) {
     require(masks.ndim() == 3 && masks.shape(0) > 0, "masks must be 3-D and not empty");
     const Stack<MaskView> stack{first_mask(masks), masks.shape(0), masks.strides(0)};
     const auto give = [](const void* origin, std::int64_t row, Boundaries& boundaries) {
-        const MaskView mask = (*static_cast<const Stack<MaskView>*>(origin))[row];
+        const auto& stack = *static_cast<const Stack<MaskView>*>(origin);
+        if (row < 0 || row >= stack.count) throw std::out_of_range("no mask for this row");
+        const MaskView mask = stack[row];
         encode_mask(mask, all_columns(mask.shape), boundaries);
     };
     return hold<RunSource>(kRunSourceName, +give, stack, masks);
@@ -190,7 +193,9 @@ py::capsule painter(std::int64_t height, std::int64_t width, const std::string& 
         require_resizable(stack.first.shape);
     }
     const auto take = [](const void* target, std::int64_t row, const Run* runs, std::int64_t count) {
-        static_cast<const Canvas*>(target)->paint(row, runs, count);
+        const auto& canvas = *static_cast<const Canvas*>(target);
+        if (row < 0 || row >= canvas.masks.count) throw std::out_of_range("no mask for this row");
+        canvas.paint(row, runs, count);
     };
     return hold<RunSink>(kRunSinkName, +take, canvas, out);
 }

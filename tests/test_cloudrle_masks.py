@@ -202,7 +202,7 @@ def stack(shape: tuple[int, int], count: int) -> npt.NDArray[np.uint8]:
 LARGE, SMALL = ((701, 900), 7), ((30, 41), 1000)  # masks that are parted between threads, and those taken in groups
 
 
-@pytest.mark.parametrize("threads", [None, 1, 2, 3, 50, np.int64(2)])
+@pytest.mark.parametrize("threads", [None, 1, 2, 3, 50, np.int64(2), 2**70])
 @pytest.mark.parametrize(("shape", "count"), [LARGE, SMALL, ((0, 5), 3), ((5, 0), 3), ((1, 300_000), 2)])
 def test_threads_change_nothing(shape: tuple[int, int], count: int, threads: int | None) -> None:
     masks = stack(shape, count)
