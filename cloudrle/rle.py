@@ -315,10 +315,11 @@ class RLE(_core.RunList):
         """Pixels in both masks, and the sum of the two areas."""
         if not isinstance(other, RLE):
             raise TypeError(f"other must be an RLE, got {type(other).__name__}")
-        if other.shape != self.shape:
+        overlap = _core.overlap(self, other)
+        if overlap is None:
             (h1, w1), (h2, w2) = self.shape, other.shape
             raise ValueError(f"masks must have the same shape, got {h1} x {w1} and {h2} x {w2}; resize one of them")
-        return _core.intersection(self, other), self.area + other.area
+        return overlap
 
     def __eq__(self, other: object) -> bool:
         return _core.equal(self, other) if isinstance(other, RLE) else NotImplemented

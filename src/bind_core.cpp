@@ -109,12 +109,21 @@ bool is_mask(const py::object& mask) {
     return array.ndim() == 2 && is_readable(array);
 }
 
+// To let the GIL go and take it back costs more than a mask of so few pixels.
+constexpr std::int64_t kFewPixels = 1024;
+
 RunList encode(py::handle type, py::object mask, std::int64_t threads) {
-    if (!is_mask(mask)) mask = checked("mask_array", mask, py::int_(2));
-    require(is_mask(mask), "mask must be a 2-D array of numbers");
+    if (!is_mask(mask)) {
+        mask = checked("mask_array", mask, py::int_(2));
+        require(is_mask(mask), "mask must be a 2-D array of numbers");
+    }
     const MaskView view = first_mask(py::reinterpret_borrow<py::array>(mask));
     Boundaries boundaries;
-    without_gil([&] { encode_parted(view, threads, boundaries); });
+    if (view.shape.size() <= kFewPixels) {
+        encode_mask(view, all_columns(view.shape), boundaries);
+    } else {
+        without_gil([&] { encode_parted(view, threads, boundaries); });
+    }
     return new_run_list(type, std::move(boundaries), view.shape);
 }
 
@@ -135,7 +144,11 @@ Pixels decode(const RunList& rle, py::object out, std::int64_t threads) {
     }
     auto pixels = py::reinterpret_borrow<Pixels>(out);
     const PixelView mask = first_pixels(pixels);
-    without_gil([&] { decode_parted(rle.runs(), rle.count(), mask, threads); });
+    if (shape.size() <= kFewPixels) {
+        decode_mask(rle.runs(), rle.count(), mask, all_columns(shape));
+    } else {
+        without_gil([&] { decode_parted(rle.runs(), rle.count(), mask, threads); });
+    }
     return pixels;
 }
 
@@ -266,8 +279,16 @@ py::object bounding_box_of(const RunList& rle) {
     return py::make_tuple(box.top, box.left, box.bottom, box.right);
 }
 
-std::int64_t intersection_of(const RunList& a, const RunList& b) {
-    return without_gil([&] { return intersection(a.runs(), a.count(), b.runs(), b.count()); });
+// Pixels in both masks, and the sum of the two areas; None where their shapes differ.
+py::object overlap_of(const RunList& a, const RunList& b) {
+    if (a.shape().height != b.shape().height || a.shape().width != b.shape().width) return py::none();
+    std::int64_t shared = 0;
+    std::int64_t total = 0;
+    without_gil([&] {
+        shared = intersection(a.runs(), a.count(), b.runs(), b.count());
+        total = area(a.runs(), a.count()) + area(b.runs(), b.count());
+    });
+    return py::make_tuple(shared, total);
 }
 
 bool are_equal(const RunList& a, const RunList& b) {
@@ -325,7 +346,7 @@ void bind_runs(py::module_& m) {
     m.def("to_coco", &to_coco, py::arg("rle"));
     m.def("area", &area_of, py::arg("rle"));
     m.def("bounding_box", &bounding_box_of, py::arg("rle"));
-    m.def("intersection", &intersection_of, py::arg("a"), py::arg("b"));
+    m.def("overlap", &overlap_of, py::arg("a"), py::arg("b"));
     m.def("equal", &are_equal, py::arg("a"), py::arg("b"));
     m.def("resize_runs", &resize_rle, py::arg("cls"), py::arg("rle"), py::arg("height"), py::arg("width"),
           py::arg("interpolation"));
