@@ -15,6 +15,7 @@
 #include "bind.hpp"
 #include "rle/algebra.hpp"
 #include "rle/coco.hpp"
+#include "rle/components.hpp"
 #include "rle/mask.hpp"
 #include "rle/resize.hpp"
 #include "rle/resize_runs.hpp"
@@ -267,6 +268,15 @@ std::int64_t intersection_of(const Numbers& a, const Numbers& b) {
     return without_gil([&] { return intersection(first.data, first.count, second.data, second.count); });
 }
 
+std::pair<Numbers, Numbers> components(const Numbers& runs, std::int64_t height) {
+    const RunSpan span = span_of(runs);
+    require(span.count == 0 || height > 0, "height must be above 0");
+    const ComponentRuns split = without_gil([&] { return split_components(span.data, span.count, height); });
+    Numbers found = new_runs(static_cast<std::int64_t>(split.runs.size()));
+    std::copy(split.runs.begin(), split.runs.end(), run_data(found));
+    return {std::move(found), Numbers(static_cast<py::ssize_t>(split.offsets.size()), split.offsets.data())};
+}
+
 void resize(const py::array& mask, const std::string& interpolation, Pixels out) {
     require(mask.ndim() == 2 && out.ndim() == 2 && mask.size() > 0 && out.size() > 0,
             "masks must be 2-D and not empty");
@@ -318,6 +328,7 @@ void bind_runs(py::module_& m) {
     m.def("area", &area_of, py::arg("runs").noconvert());
     m.def("bounding_box", &bounding_box_of, py::arg("runs").noconvert(), py::arg("height"));
     m.def("intersection", &intersection_of, py::arg("a").noconvert(), py::arg("b").noconvert());
+    m.def("components", &components, py::arg("runs").noconvert(), py::arg("height"));
 }
 
 void bind_resize(py::module_& m) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <new>
 #include <numeric>
 
 namespace cloudrle {
@@ -9,8 +10,12 @@ namespace {
 
 // A run goes on from the bottom of a column to the top of the next, where nothing connects the two.
 std::vector<Run> cut_at_seams(const Run* runs, std::int64_t count, std::int64_t height) {
+    std::int64_t total = 0;
+    for (std::int64_t i = 0; i < count; ++i) total += (runs[i].end - 1) / height - runs[i].start / height + 1;
     std::vector<Run> pieces;
-    pieces.reserve(static_cast<std::size_t>(count));
+    // At once, so that a mask with too many columns for memory is refused before it has filled the memory.
+    if (static_cast<std::size_t>(total) > pieces.max_size()) throw std::bad_alloc();
+    pieces.reserve(static_cast<std::size_t>(total));
     std::int64_t seam = 0;
     for (std::int64_t i = 0; i < count; ++i) {
         auto [start, end] = runs[i];
@@ -86,6 +91,40 @@ void drop_small(std::vector<std::int64_t>& boundaries, std::int64_t height, std:
             boundaries.push_back(end);
         }
     }
+}
+
+ComponentRuns split_components(const Run* runs, std::int64_t count, std::int64_t height) {
+    const Components found = label_components(runs, count, height);
+    const std::size_t pieces = found.pieces.size();
+    // Pieces of one component that meet at a seam are one run again; `last` is where each component's latest piece
+    // ends.
+    std::vector<std::int64_t> last(pieces, -1);
+    std::vector<std::int64_t> next(pieces, 0);  // by label: how many runs, then where the next one goes
+    ComponentRuns split;
+    split.offsets.push_back(0);
+    const auto opens_run = [&](std::size_t i, std::size_t label) {
+        const bool opens = last[label] != found.pieces[i].start;
+        last[label] = found.pieces[i].end;
+        return opens;
+    };
+    for (std::size_t i = 0; i < pieces; ++i) {
+        const auto label = static_cast<std::size_t>(found.labels[i]);
+        if (opens_run(i, label)) ++next[label];
+    }
+    for (std::size_t label = 0; label < pieces; ++label) {
+        if (next[label] == 0) continue;
+        const std::int64_t begin = split.offsets.back();
+        split.offsets.push_back(begin + next[label]);
+        next[label] = begin;
+    }
+    split.runs.resize(static_cast<std::size_t>(split.offsets.back()));
+    std::fill(last.begin(), last.end(), -1);
+    for (std::size_t i = 0; i < pieces; ++i) {
+        const auto label = static_cast<std::size_t>(found.labels[i]);
+        if (opens_run(i, label)) split.runs[static_cast<std::size_t>(next[label]++)].start = found.pieces[i].start;
+        split.runs[static_cast<std::size_t>(next[label] - 1)].end = found.pieces[i].end;
+    }
+    return split;
 }
 
 }  // namespace cloudrle

@@ -16,6 +16,13 @@ struct Components {
 
 Components label_components(const Run* runs, std::int64_t count, std::int64_t height);
 
+struct ComponentRuns {
+    std::vector<Run> runs;              // of one component after another, by their first pixel
+    std::vector<std::int64_t> offsets;  // component i has the runs from offsets[i] to offsets[i + 1]
+};
+
+ComponentRuns split_components(const Run* runs, std::int64_t count, std::int64_t height);
+
 // Takes the components that have fewer than `min_area` pixels out of a run list, given as its boundaries.
 void drop_small(std::vector<std::int64_t>& boundaries, std::int64_t height, std::int64_t min_area);
 
