@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,18 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudseg_sdk.bundle import Bundle, read_bundle, write_bundle
-from cloudseg_sdk.config import Decision, ModelConfig
+from cloudseg_sdk.config import TTA, Decision, ModelConfig, check_tta
 from cloudseg_sdk.data.dataset import CloudDataset
 from cloudseg_sdk.data.images import Source
 from cloudseg_sdk.errors import BundleError, DataError, MissingExtraError
+from cloudseg_sdk.evaluation import evaluate_maps, report_scenes
 from cloudseg_sdk.inference.engines import Engine, KerasEngine, OpenVINOEngine
 from cloudseg_sdk.inference.pipeline import Images, OnError, Options, map_images, predict_images
 from cloudseg_sdk.inference.prediction import Prediction, Predictions
-from cloudseg_sdk.metrics import METRIC_SIZE, Report, pair_dice, summarize, truth_at_metric_size
+from cloudseg_sdk.metrics import Report, truth_at_metric_size
+from cloudseg_sdk.page import Evaluation, write_page
 
 if TYPE_CHECKING:
     import keras
 
+    from cloudseg_sdk.training.calibrate import Calibration
     from cloudseg_sdk.training.fit import History
 
 SHIPPED = ("clouds",)
@@ -205,30 +209,61 @@ class Segmenter:
         finally:
             self._become_trained()
 
-    def calibrate(self, dataset: CloudDataset) -> Decision:
-        """Choose each class's presence and pixel threshold by the exact metric on `dataset`, and use them from now on.
+    def calibrate(self, dataset: CloudDataset, *, tta: TTA | None = None) -> Calibration:
+        """Choose each class's presence, pixel and area thresholds by the exact metric, and use them from now on.
 
-        Score on other images than these: the thresholds fit them a little too well.
+        Takes one pass over the images, and a few milliseconds more for each.
+
+        Parameters
+        ----------
+        dataset
+            Score on other images than these: the thresholds fit them a little too well. What to expect of others is in
+            the result's ``cross_fitted`` numbers.
+        tta
+            As for :meth:`predict`. What the thresholds were chosen with is used with them from now on.
+
+        Returns
+        -------
+        Calibration
+            The decision, and what each step of it brought; also kept in :attr:`metrics` under ``calibration``.
         """
         self._check_classes(dataset)
         from cloudseg_sdk.training.calibrate import calibrate_decision
 
+        tta = self._chosen_tta(tta)
         truth = [truth_at_metric_size(example.rles) for example in dataset]
-        self._decision = calibrate_decision(self._maps(dataset), truth)
-        return self._decision
+        calibration = calibrate_decision(self._maps(dataset, tta), truth, self.classes, tta)
+        self._decision = calibration.decision
+        self._metrics = {**self._metrics, "calibration": calibration.to_dict()}
+        return calibration
 
-    def evaluate(self, dataset: CloudDataset) -> Report:
-        """Return the competition's metric on `dataset`, overall and for each class."""
+    def evaluate(self, dataset: CloudDataset, *, tta: TTA | None = None, report: str | Path | None = None) -> Report:
+        """Score the model by the competition's metric, overall and for each class.
+
+        Parameters
+        ----------
+        dataset
+            Images that neither training nor calibration has seen.
+        tta
+            As for :meth:`predict`.
+        report
+            An HTML file to write: the numbers, curves of the thresholds and of the training, worst and best scenes. It
+            holds all that it shows.
+        """
         self._check_classes(dataset)
-        predictions = self.stream((example.image for example in dataset), output_size=METRIC_SIZE, on_error="raise")
-        truth = [truth_at_metric_size(example.rles) for example in dataset]
-        dice = np.array([pair_dice(rles, item.rles) for rles, item in zip(truth, predictions, strict=True)])
-        empty = np.array([[rle.area == 0 for rle in rles] for rles in truth])
-        return summarize(dice, empty, self.classes)
+        decision = replace(self._decision, tta=self._chosen_tta(tta))
+        maps = self._maps(dataset, decision.tta)
+        scenes, curves = evaluate_maps(dataset, maps, decision, curves=report is not None)
+        found = report_scenes(scenes, self.classes)
+        if report is not None and curves is not None:
+            write_page(Path(report), Evaluation(found, scenes, curves, decision, self._metrics))
+        return found
 
-    def __call__(self, image: Source, *, output_size: tuple[int, int] | None = None) -> Prediction:
+    def __call__(
+        self, image: Source, *, output_size: tuple[int, int] | None = None, tta: TTA | None = None
+    ) -> Prediction:
         """Predict one image, a file or a uint8 array ``(H, W)`` or RGB ``(H, W, 3)``; raise if it cannot be read."""
-        (prediction,) = self.stream([image], output_size=output_size, batch_size=1, on_error="raise")
+        (prediction,) = self.stream([image], output_size=output_size, batch_size=1, on_error="raise", tta=tta)
         return prediction
 
     def predict(
@@ -238,6 +273,7 @@ class Segmenter:
         output_size: tuple[int, int] | None = None,
         batch_size: int = 8,
         on_error: OnError = "record",
+        tta: TTA | None = None,
     ) -> Predictions:
         """Predict masks for many images; the results have their number and order.
 
@@ -252,15 +288,17 @@ class Segmenter:
             Images that the engine runs at once.
         on_error
             "record": an image that cannot be read gives a prediction with ``.error``; "raise": it raises.
+        tta
+            Test-time augmentation. "flips" averages the maps of the image and of its three mirror images, which takes
+            four times as long; "none" doesn't; None does what the thresholds were chosen with (``decision.tta``).
 
         Returns
         -------
         Predictions
             One for each image, even for a single one.
         """
-        return Predictions(
-            tuple(self.stream(images, output_size=output_size, batch_size=batch_size, on_error=on_error))
-        )
+        stream = self.stream(images, output_size=output_size, batch_size=batch_size, on_error=on_error, tta=tta)
+        return Predictions(tuple(stream))
 
     def stream(
         self,
@@ -269,9 +307,10 @@ class Segmenter:
         output_size: tuple[int, int] | None = None,
         batch_size: int = 8,
         on_error: OnError = "record",
+        tta: TTA | None = None,
     ) -> Iterator[Prediction]:
         """Do the same as :meth:`predict`, yielding each prediction when it is ready and holding a few batches only."""
-        options = Options(output_size, batch_size, on_error)
+        options = Options(output_size, batch_size, on_error, self._chosen_tta(tta))
         return predict_images(images, self._running_engine(), self.config, self._decision, options)
 
     def save(
@@ -324,8 +363,14 @@ class Segmenter:
                 self._engine = KerasEngine(serving_model(network, self.config))
             return self._engine
 
-    def _maps(self, dataset: CloudDataset) -> Iterator[NDArray[np.float32]]:
-        options = Options(None, 8, "raise")
+    def _chosen_tta(self, tta: TTA | None) -> TTA:
+        if tta is None:
+            return self._decision.tta
+        check_tta(tta)
+        return tta
+
+    def _maps(self, dataset: CloudDataset, tta: TTA) -> Iterator[NDArray[np.float32]]:
+        options = Options(None, 8, "raise", tta)
         images = (example.image for example in dataset)
         with ThreadPoolExecutor() as pool:
             for _, maps in map_images(pool, images, self._running_engine(), self.config, options):

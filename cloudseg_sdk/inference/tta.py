@@ -1,0 +1,23 @@
+"""Test-time augmentation: the mean of what an engine says of an image and of its mirror images."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloudseg_sdk.config import TTA
+from cloudseg_sdk.inference.engines import Engine
+
+_FLIPS: tuple[tuple[int, ...], ...] = ((), (1,), (2,), (1, 2))  # axes of a batch: none, rows, columns, both
+
+
+def run_augmented(engine: Engine, images: NDArray[np.uint8], tta: TTA) -> NDArray[np.float32]:
+    """Run a batch of RGB images ``(N, H, W, 3)``; return class maps ``(N, h, w, classes)``.
+
+    Under "flips" the engine runs four batches of the same shape, and each one's maps are flipped back before the mean.
+    """
+    if tta == "none":
+        return engine.run(images)
+    views = (np.ascontiguousarray(np.flip(images, axes)) for axes in _FLIPS)
+    maps = [np.flip(engine.run(view), axes) for view, axes in zip(views, _FLIPS, strict=True)]
+    return np.asarray(np.mean(maps, axis=0), np.float32)
