@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import resources
@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudseg_sdk.bundle import Bundle, read_bundle, write_bundle
-from cloudseg_sdk.config import TTA, Decision, ModelConfig, check_tta
+from cloudseg_sdk.config import TTA, Decision, ModelConfig, check_members, check_tta
 from cloudseg_sdk.data.dataset import CloudDataset
 from cloudseg_sdk.data.images import Source
-from cloudseg_sdk.errors import BundleError, DataError, MissingExtraError
+from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError, DataError, MissingExtraError
 from cloudseg_sdk.evaluation import evaluate_maps, report_scenes
-from cloudseg_sdk.inference.engines import Engine, KerasEngine, OpenVINOEngine
+from cloudseg_sdk.inference.engines import Engine, EnsembleEngine, KerasEngine, OpenVINOEngine
 from cloudseg_sdk.inference.pipeline import Images, OnError, Options, map_images, predict_images
 from cloudseg_sdk.inference.prediction import Prediction, Predictions
 from cloudseg_sdk.metrics import Report, truth_at_metric_size
@@ -51,10 +51,17 @@ class Segmenter:
     (320, 480)
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine | None, model: keras.Model | None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        engine: Engine | None = None,
+        model: keras.Model | None = None,
+        members: tuple[Segmenter, ...] = (),
+    ) -> None:
         self._bundle = bundle
         self._engine = engine
         self._model = model
+        self._members = members
         self._decision = bundle.decision
         self._metrics = bundle.metrics
         self._provenance = bundle.provenance
@@ -77,7 +84,41 @@ class Segmenter:
 
         keras.utils.set_random_seed(seed)
         bundle = Bundle(config, Decision.plain(len(config.classes)), {}, None)
-        return cls(bundle, None, build_network(config))
+        return cls(bundle, model=build_network(config))
+
+    @classmethod
+    def ensemble(cls, members: Sequence[Segmenter]) -> Segmenter:
+        """Make one model of several: its class maps are the mean of theirs.
+
+        It predicts, calibrates, evaluates and saves like any other, into one file; only training is left to the
+        members. It starts with 0.5 on pixels, as thresholds of single members do not fit the mean.
+
+        Parameters
+        ----------
+        members
+            Two or more models with the same classes, input size and output size; what else they are made of may differ.
+
+        Raises
+        ------
+        ConfigError
+            Where there are fewer, sizes or classes differ, or one is an ensemble itself.
+
+        Examples
+        --------
+        >>> clouds = Segmenter.load("clouds")
+        >>> both = Segmenter.ensemble([clouds, clouds])
+        >>> both.classes == clouds.classes
+        True
+        """
+        members = tuple(members)
+        if len(members) < 2:
+            raise ConfigError(f"an ensemble needs at least 2 members, got {len(members)}")
+        for number, member in enumerate(members, start=1):
+            if member.members:
+                raise ConfigError(f"member {number} is an ensemble itself; give its .members instead")
+        check_members([member.config for member in members])
+        config = members[0].config
+        return cls(Bundle(config, Decision.plain(len(config.classes)), {}, None), members=members)
 
     @classmethod
     def load(cls, model: str | Path, *, engine: EngineName = "auto") -> Segmenter:
@@ -101,21 +142,31 @@ class Segmenter:
         bundle = read_bundle(_locate(model))
         if engine not in ("auto", "keras", "openvino"):
             raise ValueError(f'engine must be "auto", "keras" or "openvino", got {engine!r}')
+        parts = [cls._open(part, engine, model) for part in bundle.members or [bundle]]
+        return cls(bundle, members=tuple(parts)) if bundle.members else parts[0]
+
+    @classmethod
+    def _open(cls, bundle: Bundle, engine: EngineName, model: str | Path) -> Segmenter:
         if engine == "openvino" and bundle.graph is None:
             raise BundleError(
                 f"{model} holds no ONNX graph for OpenVINO; load it with the keras engine where tf2onnx is installed "
                 "and save it again"
             )
         if engine == "keras" or bundle.graph is None:
-            segmenter = cls(bundle, None, None)
+            segmenter = cls(bundle)
             _ = segmenter.model  # a damaged file or a missing backend shows here and not at the first image
             return segmenter
-        return cls(bundle, OpenVINOEngine(bundle.graph), None)
+        return cls(bundle, OpenVINOEngine(bundle.graph))
 
     @property
     def config(self) -> ModelConfig:
-        """The network's configuration."""
+        """The network's configuration; of an ensemble, the first member's."""
         return self._bundle.config
+
+    @property
+    def members(self) -> tuple[Segmenter, ...]:
+        """Those of an ensemble; none for a single network."""
+        return self._members
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -145,6 +196,10 @@ class Segmenter:
     @property
     def model(self) -> keras.Model:
         """The Keras network: scaled images in, class maps out (needs Keras and a backend)."""
+        if self._members:
+            raise CloudsegError(
+                "an ensemble has no network of its own; those of its members are .members[0].model, ..."
+            )
         with self._making:
             if self._model is None:
                 _import_keras()
@@ -321,7 +376,9 @@ class Segmenter:
         metrics: dict[str, Any] | None = None,
         provenance: dict[str, Any] | None = None,
     ) -> None:
-        """Write a ``.cloudseg`` file, whole or not at all (needs Keras and a backend).
+        """Write a ``.cloudseg`` file, whole or not at all.
+
+        Needs Keras and a backend, but for a model that was loaded for OpenVINO and is saved with the dtype it has.
 
         It holds an ONNX graph, for engines that need no framework, wherever the backend's exporter is installed
         (tf2onnx comes with the extra ``tensorflow``); a warning says where it does not.
@@ -337,24 +394,33 @@ class Segmenter:
         """
         if dtype not in ("float32", "float16"):
             raise ValueError(f'dtype must be "float32" or "float16", got {dtype!r}')
-        network = self.model
-        from cloudseg_sdk.models.serving import serving_model
-        from cloudseg_sdk.models.weights import get_weights, halve_graph, to_onnx
-
-        graph = to_onnx(serving_model(network, self.config), self.config.input_size)
-        if graph is None:
-            warnings.warn(
-                f"{path} gets no ONNX graph, so it will need Keras: tf2onnx (on JAX jax2onnx) is missing", stacklevel=2
-            )
-        elif dtype == "float16":
-            graph = halve_graph(graph)
         metrics = self._metrics if metrics is None else metrics
         provenance = self._provenance if provenance is None else provenance
-        bundle = Bundle(self.config, self._decision, get_weights(network), graph, metrics, provenance)
+        members = tuple(member._to_bundle(path, dtype) for member in self._members)
+        bundle = replace(self._bundle, members=members) if members else self._to_bundle(path, dtype)
+        bundle = replace(bundle, decision=self._decision, metrics=metrics, provenance=provenance)
         write_bundle(Path(path), bundle, dtype)
         self._metrics, self._provenance = metrics, provenance
 
+    def _to_bundle(self, path: str | Path, dtype: Literal["float32", "float16"]) -> Bundle:
+        """Return a network as it is now: its file's own parts if nobody has had the Keras model to change it."""
+        bundle = replace(self._bundle, decision=self._decision, metrics=self._metrics, provenance=self._provenance)
+        kernels = {array.dtype for array in bundle.weights.values() if array.ndim > 1}
+        if self._model is None and bundle.graph is not None and kernels == {np.dtype(dtype)}:
+            return bundle
+        network = self.model
+        from cloudseg_sdk.models.weights import export
+
+        weights, graph = export(network, self.config, dtype)
+        if graph is None:
+            warnings.warn(
+                f"{path} gets no ONNX graph, so it will need Keras: tf2onnx (on JAX jax2onnx) is missing", stacklevel=3
+            )
+        return replace(bundle, weights=weights, graph=graph)
+
     def _running_engine(self) -> Engine:
+        if self._members:
+            return EnsembleEngine([member._running_engine() for member in self._members])
         with self._making:
             if self._engine is None:
                 network = self.model

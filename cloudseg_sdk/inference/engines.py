@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,6 +42,24 @@ class KerasEngine:
         """See :class:`Engine`."""
         with self._lock:
             return np.asarray(self._model.predict_on_batch(images), np.float32)
+
+
+class EnsembleEngine:
+    """Runs several engines one after another; the class maps are the mean of theirs.
+
+    Parameters
+    ----------
+    engines
+        For networks with the same classes, input size and output size.
+    """
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        self._engines = tuple(engines)
+        self.name = "+".join(dict.fromkeys(engine.name for engine in engines))
+
+    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See :class:`Engine`."""
+        return np.asarray(np.mean([engine.run(images) for engine in self._engines], axis=0), np.float32)
 
 
 class OpenVINOEngine:
