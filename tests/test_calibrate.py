@@ -105,6 +105,16 @@ def test_every_candidate_is_what_the_decision_would_score(seed: int, share: int,
             assert found[row, column] == pair_dice([truth], masks)[0]
 
 
+@pytest.mark.parametrize("pixels", [4, 8, 16, 32, 64])
+def test_a_component_of_exactly_a_minimum_area_stays(pixels: int) -> None:
+    maps = np.zeros((16, 16), np.float32)
+    maps.flat[:pixels] = 1  # whole rows, or a part of one
+    found = dice_by_candidate(maps, RLE.from_mask(maps))
+    assert pixels / 256 in MIN_AREAS
+    for row, min_area in enumerate(MIN_AREAS):
+        assert (found[row] == (min_area <= pixels / 256)).all()
+
+
 @pytest.mark.parametrize("images", [2, 5, 9])
 def test_calibration_is_the_best_of_all_candidates(images: int) -> None:
     check(*case(images, images))
