@@ -279,6 +279,18 @@ class RLE(_core.RunList):
         target = _check.target_size(self.shape, size, interpolation)
         return self if target == self.shape else _core.resize_runs(RLE, self, *target, interpolation)
 
+    def components(self) -> list[Self]:
+        """Part the mask into its components, connected by edges and corners, in the order of their first pixels.
+
+        Takes memory for each column that a run crosses: a huge mask of whole columns raises MemoryError.
+
+        Examples
+        --------
+        >>> [part.to_kaggle() for part in RLE.from_mask([[1, 0, 0, 1], [0, 1, 0, 1]]).components()]
+        ['1 1 4 1', '7 2']
+        """
+        return _core.components(RLE, self)
+
     def iou(self, other: "RLE") -> float:
         """Intersection over union with another mask of the same shape; 1.0 where both are empty.
 

@@ -8,13 +8,16 @@
     The serving graph: uint8 RGB in; out come the class maps of each head, and presence. Absent where the saving machine
     could not export one.
 
+An ensemble has its members in place of the latter two, ``member1.cloudseg`` and so on, each a whole file.
+
 Reading runs no code from the file, and checks each part's hash before using it.
 
-A new field of the configuration or another output of the graph raises the format version. Every release reads all
-versions up to its own: `_ADDED` says what a field that an older file lacks stands for.
+A new field of the manifest or another output of the graph raises the format version. Every release reads all versions
+up to its own: `_ADDED` says what a field that an older file lacks stands for.
 
 1. The graph's one output is the last head.
-2. The graph has every head by name (``maps_1``, ...), and ``presence``.
+2. The graph has every head by name (``maps_1``, ...), and ``presence``, unless it was taken over from a file of
+   version 1. New are the fields of `_ADDED`.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,13 +39,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudrle import __version__
-from cloudseg_sdk.config import Decision, ModelConfig
+from cloudseg_sdk.config import Decision, ModelConfig, check_members
 from cloudseg_sdk.errors import BundleError, ConfigError
 from cloudseg_sdk.files import atomic_path
 
+SHIPPED = ("clouds",)  # models that come with the package
 FORMAT_VERSION = 2
-# What a field of ModelConfig stands for in files older than it, by the version that it came with.
-_ADDED: dict[int, dict[str, Any]] = {2: {"encoder": "unetpp", "presence_head": False}}
+# What a field of the manifest stands for in files older than it, by the version that it came with.
+_ADDED: dict[int, dict[str, Any]] = {
+    2: {"config": {"encoder": "unetpp", "presence_head": False}, "decision": {"tta": "none"}, "members": 0},
+}
 MANIFEST, WEIGHTS, GRAPH = "manifest.json", "weights.npz", "model.onnx"
 # Far above any UNet++ of eight levels, far below what would exhaust a machine that opens a hostile file.
 MAX_PART_BYTES = 2 << 30
@@ -61,6 +68,8 @@ class Bundle:
         ONNX bytes, or None.
     metrics, provenance
         JSON values that describe how good the model is and where it comes from.
+    members
+        Those of an ensemble, which has no weights and no graph of its own, and the first one's configuration.
     """
 
     config: ModelConfig
@@ -69,13 +78,23 @@ class Bundle:
     graph: bytes | None
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    members: tuple[Bundle, ...] = ()
 
 
 def write_bundle(path: Path, bundle: Bundle, dtype: Literal["float32", "float16"]) -> None:
     """Write `bundle` whole or not at all, with its kernels stored as `dtype`."""
-    parts = {WEIGHTS: _pack_weights(bundle.weights, dtype)}
-    if bundle.graph is not None:
-        parts[GRAPH] = bundle.graph
+    data = _pack(bundle, dtype)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _pack(bundle: Bundle, dtype: Literal["float32", "float16"]) -> bytes:
+    if bundle.members:
+        parts = {_member_name(number): _pack(member, dtype) for number, member in enumerate(bundle.members)}
+    else:
+        parts = {WEIGHTS: _pack_weights(bundle.weights, dtype)}
+        if bundle.graph is not None:
+            parts[GRAPH] = bundle.graph
     manifest = {
         "format_version": FORMAT_VERSION,
         "written_by": f"cloudseg-sdk {__version__}",
@@ -83,6 +102,7 @@ def write_bundle(path: Path, bundle: Bundle, dtype: Literal["float32", "float16"
         "weights_dtype": dtype,
         "config": bundle.config.to_dict(),
         "decision": bundle.decision.to_dict(),
+        "members": len(bundle.members),
         "metrics": bundle.metrics,
         "provenance": bundle.provenance,
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
@@ -91,10 +111,22 @@ def write_bundle(path: Path, bundle: Bundle, dtype: Literal["float32", "float16"
         text = json.dumps(manifest, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise BundleError(f"metrics and provenance must be JSON values: {error}") from error
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(MANIFEST, text)
         for name, data in parts.items():
             archive.writestr(name, data)
+    return file.getvalue()
+
+
+def find_bundle(model: str | Path) -> Path:
+    """Return the path of a model that comes with the package, by its name, or of a file."""
+    if isinstance(model, str) and model in SHIPPED:
+        return Path(str(resources.files("cloudseg_sdk") / "bundles" / f"{model}.cloudseg"))
+    path = Path(model)
+    if not path.is_file():
+        raise BundleError(f"no model {str(model)!r}; wanted a .cloudseg file or one of {', '.join(SHIPPED)}")
+    return path
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -105,12 +137,22 @@ def read_bundle(path: Path) -> Bundle:
     BundleError
         Where the file cannot be read, or a part is missing, damaged or of a later version; it names the part.
     """
+    return _unpack(path, path, inside_ensemble=False)
+
+
+def _unpack(file: Path | io.BytesIO, path: Path, *, inside_ensemble: bool) -> Bundle:
+    """Read a bundle from `file`; errors call it `path`."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             manifest = _read_manifest(_read_part(archive, MANIFEST, path), path)
             hashes = manifest["sha256"]
             _check_names(archive.namelist(), hashes, path)
-            parts = {name: _read_part(archive, name, path) for name in (WEIGHTS, GRAPH) if name in hashes}
+            members = [_member_name(number) for number in range(manifest["members"])]
+            own = members or [WEIGHTS, *([GRAPH] if GRAPH in hashes else [])]
+            for name in own:
+                if name not in hashes:
+                    raise BundleError(f"{path}: the manifest names no {name}")
+            parts = {name: _read_part(archive, name, path) for name in own}
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror or error}") from error
     except (zipfile.BadZipFile, NotImplementedError) as error:  # the latter for a later version of zip
@@ -118,22 +160,29 @@ def read_bundle(path: Path) -> Bundle:
     for name, data in parts.items():
         if hashlib.sha256(data).hexdigest() != hashes[name]:
             raise BundleError(f"{path}: {name} is damaged (its SHA-256 is not the manifest's)")
-    if WEIGHTS not in parts:
-        raise BundleError(f"{path}: the manifest names no {WEIGHTS}")
+    if members and inside_ensemble:
+        raise BundleError(f"{path}: a member of an ensemble is an ensemble itself")
+    inner = tuple(_unpack(io.BytesIO(parts[name]), path / name, inside_ensemble=True) for name in members)
     try:
         config, decision = ModelConfig.from_dict(manifest["config"]), Decision.from_dict(manifest["decision"])
         if len(decision.presence) != len(config.classes):
             raise ConfigError(f"{len(config.classes)} classes, but a decision for {len(decision.presence)}")
+        check_members([config, *(member.config for member in inner)])
     except (ConfigError, TypeError, AttributeError) as error:
         raise BundleError(f"{path}: {MANIFEST} is damaged: {error}") from error
     return Bundle(
         config=config,
         decision=decision,
-        weights=_unpack_weights(parts[WEIGHTS], path),
+        weights={} if members else _unpack_weights(parts[WEIGHTS], path),
         graph=parts.get(GRAPH),
         metrics=manifest["metrics"],
         provenance=manifest["provenance"],
+        members=inner,
     )
+
+
+def _member_name(number: int) -> str:
+    return f"member{number + 1}.cloudseg"
 
 
 def _check_names(names: list[str], hashes: dict[str, Any], path: Path) -> None:
@@ -171,8 +220,14 @@ def _read_manifest(data: bytes, path: Path) -> dict[str, Any]:
     for name, kind in wanted.items():
         if not isinstance(manifest.get(name), kind):
             raise BundleError(f"{path}: {MANIFEST} is damaged: {name!r} is missing or not an object")
-    for fields in (fields for added, fields in _ADDED.items() if version < added):
-        manifest["config"] = {**manifest["config"], **fields}
+    for added, fields in _ADDED.items():
+        if version < added:
+            manifest = {**fields, **manifest}
+            for part in ("config", "decision"):
+                manifest[part] = {**fields[part], **manifest[part]}
+    members = manifest.get("members")
+    if type(members) is not int or not 0 <= members <= len(manifest["sha256"]):
+        raise BundleError(f"{path}: {MANIFEST} is damaged: 'members' is {members!r}")
     return dict(manifest)
 
 

@@ -14,8 +14,10 @@ from cloudseg_sdk import __version__
 from cloudseg_sdk.errors import CloudsegError
 
 if TYPE_CHECKING:
+    from cloudseg_sdk.config import TTA
     from cloudseg_sdk.metrics import Report
     from cloudseg_sdk.segmenter import Segmenter
+    from cloudseg_sdk.training.calibrate import Calibration
 
 OVERLAY_SIZE = (700, 1050)  # (height, width) at most: as much as a screen shows
 
@@ -32,6 +34,10 @@ EngineOption = Annotated[
     Literal["auto", "keras", "openvino"], typer.Option(help="What runs the network; auto takes OpenVINO where it can.")
 ]
 DataOption = Annotated[Path, typer.Option(help="Folder with train.csv and train_images/.", show_default=False)]
+TTAOption = Annotated[
+    Literal["none", "flips"] | None,
+    typer.Option(help="flips averages over mirror images, four times as slow; default: as calibrated."),
+]
 LabelShapeOption = Annotated[str, typer.Option(help="HEIGHTxWIDTH of the grid the labels were drawn on.")]
 ModelArgument = Annotated[str, typer.Argument(help='A .cloudseg file, or "clouds".', show_default=False)]
 
@@ -86,6 +92,9 @@ def train(
     loss: Annotated[
         str, typer.Option(help="dice, bce_dice, bce_positive_dice, tversky, focal_tversky or lovasz.")
     ] = "bce_dice",
+    tta: Annotated[
+        Literal["none", "flips"], typer.Option(help="flips: calibrate for the average over mirror images.")
+    ] = "none",
     seed: Annotated[int, typer.Option(help="Of split, weights, order and augmentation.")] = 0,
     cache: Annotated[
         Path | None, typer.Option(help="Folder to keep decoded images in for the next run.", show_default=False)
@@ -107,7 +116,7 @@ def train(
         config = ModelConfig.notebook()
     else:
         config = ModelConfig(input_size=_parse_size(size), filters=_parse_numbers(filters), output_stride=output_stride)
-    _require_parent(out)
+    _require_parent(out, "model.cloudseg")
     dataset = CloudDataset.from_kaggle(data, _parse_size(label_shape))
     if cache is not None:
         dataset = dataset.cache(config.input_size, cache)
@@ -133,18 +142,24 @@ def train(
     except KeyboardInterrupt:
         typer.echo("\ninterrupted: going on with the weights of the best epoch so far")
     plain = segmenter.evaluate(held_out)
-    segmenter.calibrate(validation)
+    calibration = segmenter.calibrate(validation, tta=tta)
     report = segmenter.evaluate(held_out)
     segmenter.save(
         out,
         dtype=dtype,
-        metrics={"held_out": report.to_dict(), "held_out_uncalibrated": plain.to_dict(), "history": history},
+        metrics={
+            "held_out": report.to_dict(),
+            "held_out_uncalibrated": plain.to_dict(),
+            "calibration": calibration.to_dict(),
+            "history": history,
+        },
         provenance={
             "images": {"training": len(training), "calibration": len(validation), "held_out": len(held_out)},
             "options": options,
             "versions": {"cloudseg-sdk": __version__, "keras": keras.__version__, "backend": keras.backend.backend()},
         },
     )
+    _print_calibration(calibration)
     typer.echo(f"on the held-out images before calibration: {plain.dice:.4f}; after it:")
     _print_report(report)
     typer.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
@@ -156,6 +171,7 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder to write.", show_default=False)],
     engine: EngineOption = "auto",
+    tta: TTAOption = None,
 ) -> None:
     """Predict masks: writes overlays/*.png, predictions.csv, and submission.csv at 350 x 525.
 
@@ -168,7 +184,7 @@ def predict(
 
     segmenter = Segmenter.load(model, engine=engine)
     paths = [path for image in images for path in (list_images(image) if image.is_dir() else [image])]
-    _predict(segmenter, paths, out)
+    _predict(segmenter, paths, out, tta)
 
 
 @app.command()
@@ -177,16 +193,25 @@ def evaluate(
     data: DataOption,
     label_shape: LabelShapeOption = "1400x2100",
     engine: EngineOption = "auto",
+    tta: TTAOption = None,
+    report: Annotated[
+        Path | None, typer.Option(help="HTML page to write: curves, worst and best scenes.", show_default=False)
+    ] = None,
 ) -> None:
     """Score a model with the competition's metric: mean Dice over image-class pairs at 350 x 525.
 
-    Example: `cloudseg evaluate model.cloudseg --data clouds/`
+    Example: `cloudseg evaluate model.cloudseg --data clouds/ --report report.html`
     """
     from cloudseg_sdk.data.dataset import CloudDataset
     from cloudseg_sdk.segmenter import Segmenter
 
     segmenter = Segmenter.load(model, engine=engine)
-    _print_report(segmenter.evaluate(CloudDataset.from_kaggle(data, _parse_size(label_shape), segmenter.classes)))
+    if report is not None:
+        _require_parent(report, "report.html")
+    dataset = CloudDataset.from_kaggle(data, _parse_size(label_shape), segmenter.classes)
+    _print_report(segmenter.evaluate(dataset, tta=tta, report=report))
+    if report is not None:
+        typer.echo(f"wrote {report}")
 
 
 @app.command()
@@ -205,7 +230,7 @@ def convert(
     """
     from cloudseg_sdk.segmenter import Segmenter
 
-    _require_parent(target)
+    _require_parent(target, "model.cloudseg")
     input_size = None if size is None else _parse_size(size)
     segmenter = Segmenter.from_legacy(source, classes=tuple(classes.split(",")), input_size=input_size)
     segmenter.save(target, dtype=dtype, provenance={"converted_from": source.name})
@@ -233,7 +258,7 @@ def doctor() -> None:
         typer.echo(f"warning: {fault}", err=True)
 
 
-def _predict(segmenter: Segmenter, images: list[Path], out: Path) -> None:
+def _predict(segmenter: Segmenter, images: list[Path], out: Path, tta: TTA | None = None) -> None:
     """Predict, write everything into `out`, and say so."""
     import cv2
     from rich.progress import track
@@ -258,7 +283,7 @@ def _predict(segmenter: Segmenter, images: list[Path], out: Path) -> None:
             cv2.imwrite(str(temporary), picture[:, :, ::-1])
 
     predicted = []
-    stream = segmenter.stream(images, output_size=METRIC_SIZE)
+    stream = segmenter.stream(images, output_size=METRIC_SIZE, tta=tta)
     for prediction in track(stream, "predicting", total=len(images), transient=True):
         predicted.append(prediction)
         if prediction.error is None:
@@ -286,9 +311,21 @@ def _predict(segmenter: Segmenter, images: list[Path], out: Path) -> None:
 
 
 def _print_report(report: Report) -> None:
+    def cell(value: float | None) -> str:
+        return f"{'-' if value is None else f'{value:.4f}':>10}"
+
     typer.echo(f"mean Dice {report.dice:.4f} on {report.images:,} images (predicting nothing: {report.empty_dice:.4f})")
-    for name, dice in report.dice_by_class.items():
-        typer.echo(f"  {name:<12} {dice:.4f}")
+    typer.echo(f"  {'':<12}{'Dice':>10}{'nothing':>10}{'present':>10}{'precision':>10}{'recall':>10}")
+    for name, of in {"all": report, **report.by_class}.items():
+        values = (of.dice, of.empty_dice, of.present_dice, of.presence_precision, of.presence_recall)
+        typer.echo(f"  {name:<12}{''.join(cell(value) for value in values)}")
+
+
+def _print_calibration(calibration: Calibration) -> None:
+    typer.echo(f"calibrated on {calibration.images:,} images; mean Dice there, and cross-fitted:")
+    for step in calibration.steps:
+        crossed = "-" if step.cross_fitted is None else f"{step.cross_fitted:.4f}"
+        typer.echo(f"  {step.name:<12}{step.dice:>10.4f}{crossed:>10}")
 
 
 def _parse_size(text: str) -> tuple[int, int]:
@@ -305,8 +342,8 @@ def _parse_numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _require_parent(path: Path) -> None:
-    """Fail before hours of training where its result could not be written."""
+def _require_parent(path: Path, example: str) -> None:
+    """Fail before hours of work where its result could not be written."""
     if path.is_dir():
-        raise CloudsegError(f"{path} is a folder; give the file to write, such as {path / 'model.cloudseg'}")
+        raise CloudsegError(f"{path} is a folder; give the file to write, such as {path / example}")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
@@ -14,6 +15,7 @@ Encoder = Literal["unetpp", "efficientnetv2b0", "mobilenetv2", "mobilenetv3large
 Normalization = Literal["none", "batch", "group"]
 Scaling = Literal["unit", "standardize"]
 Upsampling = Literal["transpose", "nearest"]
+TTA = Literal["none", "flips"]
 
 _CHOICES: dict[str, tuple[object, ...]] = {
     "encoder": get_args(Encoder),
@@ -171,7 +173,7 @@ class ModelConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON can hold them."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return _jsonable(asdict(self))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -192,34 +194,41 @@ class Decision:
         A pixel is foreground where its probability is at least this.
     min_area
         8-connected components smaller than this fraction of the image's area are dropped.
+    tta
+        Test-time augmentation that the three belong to. "flips": maps and presence are the mean over the image as it is
+        and mirrored across either axis and both; "none": those of the image alone.
     """
 
     presence: tuple[float, ...]
     threshold: tuple[float, ...]
     min_area: tuple[float, ...]
+    tta: TTA = "none"
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            values = getattr(self, field.name)
+        for name in ("presence", "threshold", "min_area"):
+            values = getattr(self, name)
             valid = isinstance(values, tuple) and all(_is_number(value) and 0 <= value <= 1 for value in values)
             if not valid or not values or len(values) != len(self.presence):
-                raise ConfigError(
-                    f"{field.name} must be a tuple of one number from 0 to 1 for each class, got {values!r}"
-                )
+                raise ConfigError(f"{name} must be a tuple of one number from 0 to 1 for each class, got {values!r}")
+        check_tta(self.tta)
 
     @classmethod
     def plain(cls, classes: int) -> Self:
         """Return the decision of an uncalibrated model: 0.5 on pixels, and nothing else dropped."""
         return cls(presence=(0.0,) * classes, threshold=(0.5,) * classes, min_area=(0.0,) * classes)
 
-    def to_dict(self) -> dict[str, list[float]]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON can hold them."""
-        return {name: list(value) for name, value in asdict(self).items()}
+        return _jsonable(asdict(self))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Rebuild what :meth:`to_dict` gave; unknown or missing names are an error."""
         return cls(**_restored(cls, values))
+
+
+def _jsonable(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def _restored(cls: type[ModelConfig] | type[Decision], values: dict[str, Any]) -> dict[str, Any]:
@@ -238,6 +247,23 @@ def check_classes(classes: tuple[str, ...]) -> None:
     valid = isinstance(classes, tuple) and all(isinstance(name, str) and name for name in classes)
     if not valid or not classes or len(set(classes)) != len(classes):
         raise ConfigError(f"classes must be a tuple of different names, got {classes!r}")
+
+
+def check_members(configs: Sequence[ModelConfig]) -> None:
+    """Raise where networks have no common mean, because what goes in or comes out is not of one kind."""
+    for number, config in enumerate(configs[1:], start=2):
+        for name in ("classes", "input_size", "output_size", "presence_head"):
+            first, other = getattr(configs[0], name), getattr(config, name)
+            if first != other:
+                raise ConfigError(
+                    f"members of an ensemble must have the same {name}: member 1 has {first}, member {number} {other}"
+                )
+
+
+def check_tta(tta: str) -> None:
+    """Raise where `tta` is none of the test-time augmentations."""
+    if tta not in get_args(TTA):
+        raise ConfigError(f'tta must be "none" or "flips", got {tta!r}')
 
 
 def _is_number(value: object) -> bool:

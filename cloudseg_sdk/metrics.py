@@ -16,24 +16,43 @@ METRIC_SIZE = (350, 525)
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a model scored on a dataset.
+class Scores:
+    """How well some image-class pairs were predicted.
 
     Parameters
     ----------
     dice
-        Mean over all image-class pairs; both empty counts 1, one empty counts 0.
-    dice_by_class
-        The same for each class alone.
+        The competition's metric: mean Dice over all pairs; both empty counts 1, one empty counts 0.
     empty_dice
         What predicting nothing at all scores on the same pairs: the floor to beat.
+    present_dice
+        Mean Dice of the pairs whose truth is not empty; None where there are none.
+    presence_precision
+        Of the pairs whose predicted mask is not empty, the share whose truth is not; None where nothing was predicted.
+    presence_recall
+        Of the pairs whose truth is not empty, the share whose predicted mask is not; None where there are none.
+    """
+
+    dice: float
+    empty_dice: float
+    present_dice: float | None
+    presence_precision: float | None
+    presence_recall: float | None
+
+
+@dataclass(frozen=True)
+class Report(Scores):
+    """What a model scored on a dataset: all pairs together, and those of each class.
+
+    Parameters
+    ----------
+    by_class
+        The scores of each class alone.
     images
         Number of images.
     """
 
-    dice: float
-    dice_by_class: dict[str, float]
-    empty_dice: float
+    by_class: dict[str, Scores]
     images: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,11 +78,28 @@ def pair_dice(truth: Sequence[RLE], predicted: Sequence[RLE]) -> NDArray[np.floa
     return np.array([one.dice(other) for one, other in zip(truth, predicted, strict=True)])
 
 
-def summarize(dice: NDArray[np.float64], truth_empty: NDArray[np.bool_], classes: Sequence[str]) -> Report:
+def summarize(
+    dice: NDArray[np.float64],
+    truth_empty: NDArray[np.bool_],
+    predicted_empty: NDArray[np.bool_],
+    classes: Sequence[str],
+) -> Report:
     """Average pairs ``(images, classes)`` to a report."""
-    return Report(
+    by_class = {name: _score(dice[:, k], truth_empty[:, k], predicted_empty[:, k]) for k, name in enumerate(classes)}
+    overall = _score(dice, truth_empty, predicted_empty)
+    return Report(**vars(overall), by_class=by_class, images=len(dice))
+
+
+def _score(dice: NDArray[np.float64], truth_empty: NDArray[np.bool_], predicted_empty: NDArray[np.bool_]) -> Scores:
+    present, claimed = ~truth_empty, ~predicted_empty
+    return Scores(
         dice=float(dice.mean()),
-        dice_by_class={name: float(value) for name, value in zip(classes, dice.mean(axis=0), strict=True)},
         empty_dice=float(truth_empty.mean()),
-        images=len(dice),
+        present_dice=_mean(dice[present]),
+        presence_precision=_mean(present[claimed]),
+        presence_recall=_mean(claimed[present]),
     )
+
+
+def _mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> float | None:
+    return float(values.mean()) if values.size else None

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from cloudseg_sdk.bundle import Bundle, read_bundle, write_bundle
-from cloudseg_sdk.config import CLOUD_CLASSES, Decision, ModelConfig
+from cloudseg_sdk.bundle import Bundle, find_bundle, read_bundle, write_bundle
+from cloudseg_sdk.config import CLOUD_CLASSES, TTA, Decision, ModelConfig, check_members, check_tta
 from cloudseg_sdk.data.augment import Augmentation
 from cloudseg_sdk.data.dataset import CloudDataset
 from cloudseg_sdk.data.images import Source
-from cloudseg_sdk.errors import BundleError, DataError, MissingExtraError
-from cloudseg_sdk.inference.engines import Engine, KerasEngine, OpenVINOEngine, Output
+from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
+from cloudseg_sdk.evaluation import evaluate_outputs, report_scenes
+from cloudseg_sdk.inference.engines import Engine, EnsembleEngine, Output
 from cloudseg_sdk.inference.pipeline import Images, OnError, Options, predict_images, run_images
 from cloudseg_sdk.inference.prediction import Prediction, Predictions
-from cloudseg_sdk.metrics import METRIC_SIZE, Report, pair_dice, summarize, truth_at_metric_size
+from cloudseg_sdk.metrics import Report, truth_at_metric_size
+from cloudseg_sdk.network import EngineName, Network, import_keras
+from cloudseg_sdk.page import Evaluation, write_page
 
 if TYPE_CHECKING:
     import keras
 
+    from cloudseg_sdk.training.calibrate import Calibration
     from cloudseg_sdk.training.fit import History
-
-SHIPPED = ("clouds",)
-"""Models that come with the package, for :meth:`Segmenter.load`."""
-
-EngineName = Literal["auto", "keras", "openvino"]
 
 
 class Segmenter:
@@ -48,17 +43,15 @@ class Segmenter:
     """
 
     def __init__(
-        self, bundle: Bundle, engine: Engine | None, model: keras.Model | None, config: ModelConfig | None = None
+        self, network: Network | None, *, members: tuple[Segmenter, ...] = (), saved: Bundle | None = None
     ) -> None:
-        self._bundle = bundle
-        self._config = config or bundle.config  # another one where a level leaves out part of the network
-        self._engine = engine
-        self._model = model
-        whole = self._config == bundle.config
-        self._decision = bundle.decision if whole else Decision.plain(len(self.classes))
-        self._metrics = bundle.metrics if whole else {}
-        self._provenance = bundle.provenance
-        self._making = threading.RLock()  # one model and one engine, whichever thread is the first to need them
+        self._network = network  # None in an ensemble
+        self._members = members
+        # Thresholds and metrics belong to whole networks.
+        kept = saved if all(part.is_whole for part in self._networks()) else None
+        self._decision = kept.decision if kept else Decision.plain(len(self.classes))
+        self._metrics = kept.metrics if kept else {}
+        self._provenance = saved.provenance if saved else {}
 
     @classmethod
     def build(
@@ -82,7 +75,7 @@ class Segmenter:
             Where the encoder's weights cannot be downloaded, or do not fit.
         """
         config = config or ModelConfig()
-        keras = _import_keras()
+        keras = import_keras()
         from cloudseg_sdk.models.encoders import load_encoder_weights
         from cloudseg_sdk.models.unetpp import build_network
 
@@ -90,7 +83,41 @@ class Segmenter:
         network = build_network(config)
         if encoder_weights is not None:
             load_encoder_weights(network, config, encoder_weights)
-        return cls(Bundle(config, Decision.plain(len(config.classes)), {}, None), None, network)
+        return cls(Network(config, model=network))
+
+    @classmethod
+    def ensemble(cls, members: Sequence[Segmenter]) -> Segmenter:
+        """Make one model of several: its class maps, and its presence, are the mean of theirs.
+
+        It predicts, calibrates, evaluates and saves like any other, into one file; only training is left to the
+        members. It starts with 0.5 on pixels, as thresholds of single members do not fit the mean.
+
+        Parameters
+        ----------
+        members
+            Two or more models with the same classes, input size and output size, all with a presence head or none; what
+            else they are made of may differ.
+
+        Raises
+        ------
+        ConfigError
+            Where there are fewer, sizes, classes or heads differ, or one is an ensemble itself.
+
+        Examples
+        --------
+        >>> clouds = Segmenter.load("clouds")
+        >>> both = Segmenter.ensemble([clouds, clouds])
+        >>> both.classes == clouds.classes
+        True
+        """
+        members = tuple(members)
+        if len(members) < 2:
+            raise ConfigError(f"an ensemble needs at least 2 members, got {len(members)}")
+        for number, member in enumerate(members, start=1):
+            if member.members:
+                raise ConfigError(f"member {number} is an ensemble itself; give its .members instead")
+        check_members([member.config for member in members])
+        return cls(None, members=members)
 
     @classmethod
     def load(cls, model: str | Path, *, engine: EngineName = "auto", level: int | None = None) -> Segmenter:
@@ -117,20 +144,14 @@ class Segmenter:
         MissingExtraError
             Where the engine is not installed; the message says how to install it.
         """
-        bundle = read_bundle(_locate(model))
+        bundle = read_bundle(find_bundle(model))
         if engine not in ("auto", "keras", "openvino"):
             raise ValueError(f'engine must be "auto", "keras" or "openvino", got {engine!r}')
-        if engine == "openvino" and bundle.graph is None:
-            raise BundleError(
-                f"{model} holds no ONNX graph for OpenVINO; load it with the keras engine where tf2onnx is installed "
-                "and save it again"
-            )
-        config = bundle.config if level is None else bundle.config.pruned(level)
-        if engine == "keras" or bundle.graph is None:
-            segmenter = cls(bundle, None, None, config)
-            _ = segmenter.model  # a damaged file or a missing backend shows here and not at the first image
-            return segmenter
-        return cls(bundle, OpenVINOEngine(bundle.graph, None if config == bundle.config else level), None, config)
+        parts = bundle.members or (bundle,)
+        networks = [Network.open(part, engine, level, model) for part in parts]
+        check_members([network.config for network in networks])  # a level may have cost some their presence head
+        opened = tuple(cls(network, saved=part) for network, part in zip(networks, parts, strict=True))
+        return cls(None, members=opened, saved=bundle) if bundle.members else opened[0]
 
     @classmethod
     def from_legacy(
@@ -156,18 +177,23 @@ class Segmenter:
         BundleError
             Where the file cannot be read, or is not of that network.
         """
-        _import_keras()
+        import_keras()
         from cloudseg_sdk.models.legacy import read_legacy
 
         config, weights = read_legacy(Path(path), classes, input_size)
-        segmenter = cls(Bundle(config, Decision.plain(len(classes)), weights, None), None, None)
-        _ = segmenter.model  # weights that do not fit show here
-        return segmenter
+        network = Network(config, weights=weights)
+        _ = network.model  # weights that do not fit show here
+        return cls(network)
 
     @property
     def config(self) -> ModelConfig:
-        """The network's configuration."""
-        return self._config
+        """The network's configuration; of an ensemble, the first member's."""
+        return self._networks()[0].config
+
+    @property
+    def members(self) -> tuple[Segmenter, ...]:
+        """Those of an ensemble; none for a single network."""
+        return self._members
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -197,17 +223,7 @@ class Segmenter:
     @property
     def model(self) -> keras.Model:
         """The Keras network: scaled images in, class maps out (needs Keras and a backend)."""
-        with self._making:
-            if self._model is None:
-                _import_keras()
-                from cloudseg_sdk.models.unetpp import build_network, prune
-                from cloudseg_sdk.models.weights import set_weights
-
-                network = build_network(self._bundle.config)
-                set_weights(network, self._bundle.weights)
-                whole = self._config == self._bundle.config
-                self._model = network if whole else prune(network, self._config.nested)
-            return self._model
+        return self._only_network().model
 
     def fit(
         self,
@@ -263,7 +279,8 @@ class Segmenter:
         CloudsegError
             Where the loss becomes infinite or not a number.
         """
-        network = self.model
+        network = self._only_network()
+        model = network.model
         from cloudseg_sdk.training.fit import FitOptions, fit_network, load_training_data, shares
 
         options = FitOptions(
@@ -279,34 +296,67 @@ class Segmenter:
         )
         data = load_training_data(self.config, train, validation, progress=progress)
         try:
-            return fit_network(network, self.config, data, options)
-        finally:
-            self._become_trained()
+            return fit_network(model, self.config, data, options)
+        finally:  # what belonged to the weights before training
+            network.forget_engine()
+            self._decision = Decision.plain(len(self.classes))
+            self._metrics, self._provenance = {}, {}
 
-    def calibrate(self, dataset: CloudDataset) -> Decision:
-        """Choose each class's presence and pixel threshold by the exact metric on `dataset`, and use them from now on.
+    def calibrate(self, dataset: CloudDataset, *, tta: TTA | None = None) -> Calibration:
+        """Choose each class's presence, pixel and area thresholds by the exact metric, and use them from now on.
 
-        Score on other images than these: the thresholds fit them a little too well.
+        Takes one pass over the images, and a few milliseconds more for each.
+
+        Parameters
+        ----------
+        dataset
+            Score on other images than these: the thresholds fit them a little too well. What to expect of others is in
+            the result's ``cross_fitted`` numbers.
+        tta
+            As for :meth:`predict`. What the thresholds were chosen with is used with them from now on.
+
+        Returns
+        -------
+        Calibration
+            The decision, and what each step of it brought; also kept in :attr:`metrics` under ``calibration``.
         """
         self._check_classes(dataset)
         from cloudseg_sdk.training.calibrate import calibrate_decision
 
+        tta = self._chosen_tta(tta)
         truth = [truth_at_metric_size(example.rles) for example in dataset]
-        self._decision = calibrate_decision(self._outputs(dataset), truth)
-        return self._decision
+        calibration = calibrate_decision(self._outputs(dataset, tta), truth, self.classes, tta)
+        self._decision = calibration.decision
+        self._metrics = {**self._metrics, "calibration": calibration.to_dict()}
+        return calibration
 
-    def evaluate(self, dataset: CloudDataset) -> Report:
-        """Return the competition's metric on `dataset`, overall and for each class."""
+    def evaluate(self, dataset: CloudDataset, *, tta: TTA | None = None, report: str | Path | None = None) -> Report:
+        """Score the model by the competition's metric, overall and for each class.
+
+        Parameters
+        ----------
+        dataset
+            Images that neither training nor calibration has seen.
+        tta
+            As for :meth:`predict`.
+        report
+            An HTML file to write: the numbers, curves of the thresholds and of the training, worst and best scenes. It
+            holds all that it shows.
+        """
         self._check_classes(dataset)
-        predictions = self.stream((example.image for example in dataset), output_size=METRIC_SIZE, on_error="raise")
-        truth = [truth_at_metric_size(example.rles) for example in dataset]
-        dice = np.array([pair_dice(rles, item.rles) for rles, item in zip(truth, predictions, strict=True)])
-        empty = np.array([[rle.area == 0 for rle in rles] for rles in truth])
-        return summarize(dice, empty, self.classes)
+        decision = replace(self._decision, tta=self._chosen_tta(tta))
+        outputs = self._outputs(dataset, decision.tta)
+        scenes, curves = evaluate_outputs(dataset, outputs, decision, curves=report is not None)
+        found = report_scenes(scenes, self.classes)
+        if report is not None and curves is not None:
+            write_page(Path(report), Evaluation(found, scenes, curves, decision, self._metrics))
+        return found
 
-    def __call__(self, image: Source, *, output_size: tuple[int, int] | None = None) -> Prediction:
+    def __call__(
+        self, image: Source, *, output_size: tuple[int, int] | None = None, tta: TTA | None = None
+    ) -> Prediction:
         """Predict one image, a file or a uint8 array ``(H, W)`` or RGB ``(H, W, 3)``; raise if it cannot be read."""
-        (prediction,) = self.stream([image], output_size=output_size, batch_size=1, on_error="raise")
+        (prediction,) = self.stream([image], output_size=output_size, batch_size=1, on_error="raise", tta=tta)
         return prediction
 
     def predict(
@@ -316,6 +366,7 @@ class Segmenter:
         output_size: tuple[int, int] | None = None,
         batch_size: int = 8,
         on_error: OnError = "record",
+        tta: TTA | None = None,
     ) -> Predictions:
         """Predict masks for many images; the results have their number and order.
 
@@ -330,15 +381,17 @@ class Segmenter:
             Images that the engine runs at once.
         on_error
             "record": an image that cannot be read gives a prediction with ``.error``; "raise": it raises.
+        tta
+            Test-time augmentation. "flips" averages the maps of the image and of its three mirror images, which takes
+            four times as long; "none" doesn't; None does what the thresholds were chosen with (``decision.tta``).
 
         Returns
         -------
         Predictions
             One for each image, even for a single one.
         """
-        return Predictions(
-            tuple(self.stream(images, output_size=output_size, batch_size=batch_size, on_error=on_error))
-        )
+        stream = self.stream(images, output_size=output_size, batch_size=batch_size, on_error=on_error, tta=tta)
+        return Predictions(tuple(stream))
 
     def stream(
         self,
@@ -347,9 +400,10 @@ class Segmenter:
         output_size: tuple[int, int] | None = None,
         batch_size: int = 8,
         on_error: OnError = "record",
+        tta: TTA | None = None,
     ) -> Iterator[Prediction]:
         """Do the same as :meth:`predict`, yielding each prediction when it is ready and holding a few batches only."""
-        options = Options(output_size, batch_size, on_error)
+        options = Options(output_size, batch_size, on_error, self._chosen_tta(tta))
         return predict_images(images, self._running_engine(), self.config, self._decision, options)
 
     def save(
@@ -360,7 +414,9 @@ class Segmenter:
         metrics: dict[str, Any] | None = None,
         provenance: dict[str, Any] | None = None,
     ) -> None:
-        """Write a ``.cloudseg`` file, whole or not at all (needs Keras and a backend).
+        """Write a ``.cloudseg`` file, whole or not at all.
+
+        Needs Keras and a backend, but for a model that was loaded for OpenVINO and is saved with the dtype it has.
 
         It holds an ONNX graph, for engines that need no framework, wherever the backend's exporter is installed
         (tf2onnx comes with the extra ``tensorflow``); a warning says where it does not.
@@ -376,63 +432,45 @@ class Segmenter:
         """
         if dtype not in ("float32", "float16"):
             raise ValueError(f'dtype must be "float32" or "float16", got {dtype!r}')
-        network = self.model
-        from cloudseg_sdk.models.weights import get_weights, halve_graph, to_onnx
-
-        graph = to_onnx(network, self.config)
-        if graph is None:
+        metrics = self._metrics if metrics is None else metrics
+        provenance = self._provenance if provenance is None else provenance
+        parts = tuple(part._to_bundle(dtype) for part in self._members or [self])
+        if any(part.graph is None for part in parts):
             warnings.warn(
                 f"{path} gets no ONNX graph, so it will need Keras: tf2onnx (on JAX jax2onnx) is missing", stacklevel=2
             )
-        elif dtype == "float16":
-            graph = halve_graph(graph)
-        metrics = self._metrics if metrics is None else metrics
-        provenance = self._provenance if provenance is None else provenance
-        bundle = Bundle(self.config, self._decision, get_weights(network), graph, metrics, provenance)
-        write_bundle(Path(path), bundle, dtype)
+        whole = Bundle(self.config, self._decision, {}, None, members=parts) if self._members else parts[0]
+        write_bundle(Path(path), replace(whole, metrics=metrics, provenance=provenance), dtype)
         self._metrics, self._provenance = metrics, provenance
 
+    def _to_bundle(self, dtype: Literal["float32", "float16"]) -> Bundle:
+        weights, graph = self._only_network().parts(dtype)
+        return Bundle(self.config, self._decision, weights, graph, self._metrics, self._provenance)
+
+    def _networks(self) -> list[Network]:
+        return [member._only_network() for member in self._members] if self._network is None else [self._network]
+
+    def _only_network(self) -> Network:
+        if self._network is None:
+            raise CloudsegError(
+                "an ensemble has no network of its own; those of its members are .members[0].model, ..."
+            )
+        return self._network
+
     def _running_engine(self) -> Engine:
-        with self._making:
-            if self._engine is None:
-                network = self.model
-                from cloudseg_sdk.models.serving import serving_model
+        engines = [network.engine for network in self._networks()]
+        return EnsembleEngine(engines) if self._members else engines[0]
 
-                self._engine = KerasEngine(serving_model(network, self.config))
-            return self._engine
+    def _chosen_tta(self, tta: TTA | None) -> TTA:
+        if tta is None:
+            return self._decision.tta
+        check_tta(tta)
+        return tta
 
-    def _outputs(self, dataset: CloudDataset) -> Iterator[Output]:
-        options = Options(None, 8, "raise")
+    def _outputs(self, dataset: CloudDataset, tta: TTA) -> Iterator[Output]:
         images = (example.image for example in dataset)
-        with ThreadPoolExecutor() as pool:
-            for _, output in run_images(pool, images, self._running_engine(), self.config, options):
-                if output is not None:  # never None under "raise"
-                    yield output
-
-    def _become_trained(self) -> None:
-        """Forget what belonged to the weights before training: engine, decision, scores."""
-        self._engine = None
-        self._decision = Decision.plain(len(self.classes))
-        self._metrics = {}
-        self._provenance = {}
+        return run_images(images, self._running_engine(), self.config, tta)
 
     def _check_classes(self, dataset: CloudDataset) -> None:
         if dataset.classes != self.classes or not len(dataset):
             raise DataError(f"wanted images with the classes {self.classes}, got {len(dataset)} with {dataset.classes}")
-
-
-def _locate(model: str | Path) -> Path:
-    if isinstance(model, str) and model in SHIPPED:
-        return Path(str(resources.files("cloudseg_sdk") / "bundles" / f"{model}.cloudseg"))
-    path = Path(model)
-    if not path.is_file():
-        raise BundleError(f"no model {str(model)!r}; wanted a .cloudseg file or one of {', '.join(SHIPPED)}")
-    return path
-
-
-def _import_keras() -> Any:
-    try:
-        import keras
-    except ImportError as error:  # Keras itself, or the backend that it imports at once
-        raise MissingExtraError(f"building and training need Keras 3 and a backend ({error})", "tensorflow") from error
-    return keras

@@ -17,6 +17,7 @@
 #include "bind.hpp"
 #include "rle/algebra.hpp"
 #include "rle/coco.hpp"
+#include "rle/components.hpp"
 #include "rle/many.hpp"
 #include "rle/mask.hpp"
 #include "rle/ports.hpp"
@@ -298,6 +299,13 @@ bool are_equal(const RunList& a, const RunList& b) {
     return alike && (bytes == 0 || std::memcmp(a.runs(), b.runs(), bytes) == 0);
 }
 
+py::list components_of(py::handle type, const RunList& rle) {
+    auto components = without_gil([&] { return split_components(rle.runs(), rle.count(), rle.shape().height); });
+    py::list rles;
+    for (Boundaries& component : components) rles.append(new_run_list(type, std::move(component), rle.shape()));
+    return rles;
+}
+
 void resize(const py::array& mask, const std::string& interpolation, Pixels out) {
     require(mask.ndim() == 2 && out.ndim() == 2 && mask.size() > 0 && out.size() > 0,
             "masks must be 2-D and not empty");
@@ -347,6 +355,7 @@ void bind_runs(py::module_& m) {
     m.def("area", &area_of, py::arg("rle"));
     m.def("bounding_box", &bounding_box_of, py::arg("rle"));
     m.def("overlap", &overlap_of, py::arg("a"), py::arg("b"));
+    m.def("components", &components_of, py::arg("cls"), py::arg("rle"));
     m.def("equal", &are_equal, py::arg("a"), py::arg("b"));
     m.def("resize_runs", &resize_rle, py::arg("cls"), py::arg("rle"), py::arg("height"), py::arg("width"),
           py::arg("interpolation"));

@@ -1,5 +1,6 @@
 """Slow, obvious definitions of what cloudrle computes: the specification that its tests compare with."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -304,19 +305,69 @@ def presence_score(probabilities: Maps, head: float | None = None) -> float:
     return score if head is None else (score + head) / 2
 
 
-def best_mean_dice(scores: Maps, resized: Maps, truth: Maps, thresholds: tuple[float, ...]) -> float:
-    """Highest mean Dice of one class that any cut by presence score and any pixel threshold gives.
+def candidate_dice(
+    resized: Maps, truth: Mask, thresholds: Sequence[float], min_areas: Sequence[float]
+) -> npt.NDArray[np.float64]:
+    """Dice of one class map at its truth's size, for each minimum area (a fraction of the image) and threshold."""
+    table = np.empty((len(min_areas), len(thresholds)))
+    for column, threshold in enumerate(thresholds):
+        found = components(resized >= np.float32(threshold))
+        for row, min_area in enumerate(min_areas):
+            mask = np.zeros_like(truth)
+            for component in found:
+                if len(component) / mask.size >= min_area:
+                    mask[tuple(np.transpose(component))] = 1
+            table[row, column] = dice(truth, mask)
+    return table
 
-    `scores` float32 ``(N,)``, `resized` float32 maps and `truth` at the metric's size ``(N, H, W)``.
+
+Rule = tuple[float, float, float]  # minimum area, pixel threshold, presence
+
+
+def rule_dice(
+    rule: Rule, scores: Maps, empty: Maps, table: Maps, min_areas: list[float], thresholds: list[float]
+) -> Maps:
+    """Dice of each image: its candidate's if its score reaches the presence, else that of an empty mask."""
+    shown = table[:, min_areas.index(rule[0]), thresholds.index(rule[1])]
+    return np.array([d if s >= np.float32(rule[2]) else e for s, d, e in zip(scores, shown, empty, strict=True)])
+
+
+def best_rules(scores: Maps, empty: Maps, table: Maps, min_areas: list[float], thresholds: list[float]) -> list[Rule]:
+    """The rule of one class for each step: none chosen, threshold, presence too, minimum area too.
+
+    `scores` float32 ``(N,)``, `empty` 1 where the truth is, `table` the candidates' Dice ``(N, areas, thresholds)``.
+    The best mean wins; of equals the one with the least area, then the threshold nearest to 0.5, then the least
+    presence. A minimum area must gain more than two standard errors.
     """
-    cuts = np.concatenate([np.zeros(1, np.float32), scores, np.nextafter(scores, np.float32(2))])
-    best = -1.0
-    for threshold in thresholds:
-        shown = [dice(t, m >= np.float32(threshold)) for t, m in zip(truth, resized, strict=True)]
-        hidden = [dice(t, np.zeros_like(t)) for t in truth]
-        for cut in cuts[cuts <= 1]:
-            best = max(best, float(np.where(scores >= cut, shown, hidden).mean()))
-    return best
+    levels = sorted({float(score) for score in scores})
+    cuts = [0.0]
+    for below, above in zip(levels, [*levels[1:], 1.0], strict=True):
+        if below < 1:
+            half = (np.float32(below) + np.float32(above)) / np.float32(2)
+            cuts.append(float(half) if half > below else above)
+
+    def mean(rule: Rule) -> float:
+        return float(rule_dice(rule, scores, empty, table, min_areas, thresholds).mean())
+
+    def best(areas: list[float], presences: list[float]) -> Rule:
+        means = {rule: mean(rule) for rule in itertools.product(areas, thresholds, presences)}
+        highest = max(means.values())
+        equals = [rule for rule, value in means.items() if value > highest - 1e-9]
+        return min(equals, key=lambda rule: (rule[0], abs(rule[1] - 0.5), rule[1], rule[2]))
+
+    present, sized = best(min_areas[:1], cuts), best(min_areas, cuts)
+    gain = np.subtract(*(rule_dice(rule, scores, empty, table, min_areas, thresholds) for rule in (sized, present)))
+    worth = gain.mean() > 2 * math.sqrt(((gain - gain.mean()) ** 2).mean() / len(gain))
+    return [(0.0, 0.5, 0.0), best(min_areas[:1], cuts[:1]), present, sized if worth else present]
+
+
+def flipped_mean(run: Callable[[Maps], Maps], images: Maps) -> Maps:
+    """Mean of the maps of a batch and of its three mirror images, mirrored back."""
+    total = run(images).astype(np.float64)
+    total += run(images[:, ::-1].copy())[:, ::-1]
+    total += run(images[:, :, ::-1].copy())[:, :, ::-1]
+    total += run(images[:, ::-1, ::-1].copy())[:, ::-1, ::-1]
+    return total / 4
 
 
 # Training data: parts of a dataset, and what augmentation does to images and masks.

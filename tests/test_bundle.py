@@ -18,7 +18,7 @@ import pytest
 
 from cloudseg_sdk import BundleError, Decision, ModelConfig, Segmenter
 from cloudseg_sdk.bundle import GRAPH, MANIFEST, WEIGHTS, Bundle, read_bundle, write_bundle
-from cloudseg_sdk.segmenter import EngineName
+from cloudseg_sdk.network import EngineName
 
 Parts = dict[str, bytes]
 
@@ -173,12 +173,33 @@ def test_a_file_of_format_version_1_saved_again_is_of_today(tmp_path: Path) -> N
     np.testing.assert_allclose(again(image).scores, old(image).scores, atol=1e-5)
 
 
+def test_a_file_of_format_version_1_gets_new_thresholds_without_keras(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['keras'] = None\n"
+        "from cloudseg_sdk import Segmenter\n"
+        "Segmenter.load(sys.argv[1]).save(sys.argv[2], metrics={})\n"
+    )
+    again = tmp_path / "again.cloudseg"
+    subprocess.run([sys.executable, "-c", code, str(VERSION_1), str(again)], check=True)
+    old, new = read_bundle(VERSION_1), read_bundle(again)
+    assert (new.graph, new.config, new.decision, new.metrics) == (old.graph, old.config, old.decision, {})
+    image = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+    assert Segmenter.load(again)(image).scores == Segmenter.load(VERSION_1)(image).scores
+
+
 def test_a_file_of_format_version_2_must_have_the_fields_of_version_2(path: Path) -> None:
     parts = parts_of(path)
-    manifest = json.loads(parts[MANIFEST])
-    del manifest["config"]["presence_head"]
-    write_parts(path, {**parts, MANIFEST: json.dumps(manifest).encode()})
-    assert "missing ['presence_head'], unknown []" in refusal(path)
+    cases = (
+        ("config", "presence_head", "missing ['presence_head'], unknown []"),
+        ("decision", "tta", "missing ['tta'], unknown []"),
+        (None, "members", "'members' is None"),
+    )
+    for part, name, words in cases:
+        manifest = json.loads(parts[MANIFEST])
+        del (manifest[part] if part else manifest)[name]
+        write_parts(path, {**parts, MANIFEST: json.dumps(manifest).encode()})
+        assert words in refusal(path)
 
 
 # --- saving whole or not at all ---

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pandas as pd
 import pytest
 
 from cloudrle import RLE
-from cloudseg_sdk import Segmenter
+from cloudseg_sdk import CloudDataset, Segmenter
 from cloudseg_sdk.cli import main
+from cloudseg_sdk.config import TTA
 from cloudseg_sdk.synthetic import write_dataset
 
 Run = Callable[..., object]
@@ -80,8 +82,33 @@ def test_train_then_predict_then_evaluate(
     assert len(submitted(out / "submission.csv")) == 12 * 4
     assert len(pd.read_csv(out / "predictions.csv")) == 12 * 4
 
-    assert cloudseg("evaluate", model, "--data", data, "--label-shape", "140x210") == 0
-    assert "on 12 images" in capsys.readouterr().out
+    report = tmp_path / "reports" / "report.html"
+    arguments = ("--data", data, "--label-shape", "140x210", "--report", report)
+    assert cloudseg("evaluate", model, *arguments) == 0
+    printed = capsys.readouterr().out
+    assert "on 12 images" in printed
+    scores = saved.evaluate(CloudDataset.from_kaggle(data, (140, 210)))
+    for name, one in {"all": scores, **scores.by_class}.items():
+        assert f"  {name:<12}{one.dice:>10.4f}{one.empty_dice:>10.4f}" in printed
+    assert f"{scores.dice:.4f}" in report.read_text(encoding="utf-8")
+
+
+def test_flips_are_asked_for_or_remembered(
+    cloudseg: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "m.cloudseg"
+    assert cloudseg("train", "--data", data, "--out", model, *TINY, "--tta", "flips") == 0
+    assert "calibrated on 1 images" in capsys.readouterr().out
+    saved = Segmenter.load(model)
+    assert saved.decision.tta == saved.metrics["calibration"]["decision"]["tta"] == "flips"
+    assert [step["name"] for step in saved.metrics["calibration"]["steps"]][-1] == "min_area"
+    images = sorted((data / "train_images").iterdir())
+    cases: tuple[tuple[tuple[str, ...], TTA], ...] = (((), "flips"), (("--tta", "none"), "none"))
+    for arguments, tta in cases:
+        assert cloudseg("predict", model, data / "train_images", "--out", tmp_path / "out", *arguments) == 0
+        table = pd.read_csv(tmp_path / "out" / "predictions.csv")
+        wanted = [item.scores for item in saved.predict(images, tta=tta)]
+        np.testing.assert_allclose(table["score"], np.ravel(wanted), atol=1e-5)
 
 
 def test_an_unreadable_image_is_named_and_the_others_are_predicted(
@@ -112,6 +139,11 @@ def test_two_images_of_one_name_are_refused_before_any_work(cloudseg: Run, data:
         ),
         (("predict", "clouds", "gone.jpg", "--out", "o"), 1),
         (("predict", "clouds", "empty", "--out", "o"), "no images in empty; wanted files ending in .bmp"),
+        (
+            ("evaluate", "clouds", "--data", "gone", "--report", "empty"),
+            "empty is a folder; give the file to write, such as empty/report.html",
+        ),
+        (("evaluate", "clouds", "--data", "gone", "--tta", "hflip"), 2),
         (("evaluate", "clouds", "--data", "gone"), "cannot read gone/train.csv: No such file or directory"),
         (("train", "--data", "gone", "--out", "m.cloudseg"), "cannot read gone/train.csv: No such file or directory"),
         (

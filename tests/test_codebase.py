@@ -29,10 +29,14 @@ ARROWS = {
     "bundle": BASE,
     "inference": BASE | {"data", "metrics"},
     "training": BASE | {"data", "metrics", "models", "inference"},
+    "evaluation": BASE | {"data", "inference", "metrics"},
+    "page": BASE | {"data", "evaluation", "metrics"},
     "synthetic": BASE,
     "doctor": BASE | {"inference"},
-    "segmenter": BASE | {"bundle", "data", "inference", "metrics", "models", "training"},
-    "cli": BASE | {"__init__", "data", "doctor", "inference", "metrics", "segmenter", "synthetic"},
+    "network": BASE | {"bundle", "inference", "models"},
+    "segmenter": BASE
+    | {"bundle", "data", "evaluation", "inference", "metrics", "models", "network", "page", "training"},
+    "cli": BASE | {"__init__", "data", "doctor", "inference", "metrics", "segmenter", "synthetic", "training"},
     "__main__": {"cli"},
     "__init__": BASE | {"data", "inference", "segmenter"},
 }

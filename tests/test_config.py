@@ -123,7 +123,8 @@ def test_unknown_and_missing_fields_are_named() -> None:
     with pytest.raises(ConfigError) as caught:
         Decision.from_dict({"presence": [0.5]})
     assert str(caught.value) == (
-        "Decision wants the fields ['min_area', 'presence', 'threshold']; missing ['min_area', 'threshold'], unknown []"
+        "Decision wants the fields ['min_area', 'presence', 'threshold', 'tta']; "
+        "missing ['min_area', 'threshold', 'tta'], unknown []"
     )
 
 

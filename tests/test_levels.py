@@ -16,7 +16,7 @@ from cloudseg_sdk.inference.engines import KerasEngine, OpenVINOEngine
 from cloudseg_sdk.models.serving import serving_model
 from cloudseg_sdk.models.unetpp import build_network, prune
 from cloudseg_sdk.models.weights import get_weights, set_weights
-from cloudseg_sdk.segmenter import EngineName
+from cloudseg_sdk.network import EngineName
 
 CONFIG = ModelConfig(classes=("a", "b"), input_size=(32, 48), filters=(4, 5, 6, 7), output_stride=1, presence_head=True)
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), np.uint8)
@@ -135,3 +135,30 @@ def test_a_graph_of_an_earlier_release_has_no_levels_but_its_weights_have() -> N
     segmenter = Segmenter.load(VERSION_1, engine="keras", level=1)
     assert isinstance(segmenter.model, keras.Model)
     assert segmenter(IMAGES[0]).masks.shape == (2, 32, 48)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_level_of_an_ensemble_is_that_of_its_members(saved: Path, tmp_path: Path, engine: EngineName) -> None:
+    other = Segmenter.build(CONFIG, seed=2)
+    other.save(tmp_path / "other.cloudseg")
+    both = Segmenter.ensemble([Segmenter.load(saved), other])
+    both.save(tmp_path / "both.cloudseg", metrics={"dice": 0.5}, provenance={"data": "none"})
+    decision = Decision((0.3, 0.3), (0.4, 0.4), (0.0, 0.0))
+    write_bundle(
+        tmp_path / "both.cloudseg", replace(read_bundle(tmp_path / "both.cloudseg"), decision=decision), "float32"
+    )
+    part, whole = (Segmenter.load(tmp_path / "both.cloudseg", engine=engine, level=level) for level in (1, 3))
+    assert (part.decision, part.metrics, part.provenance) == (Decision.plain(2), {}, {"data": "none"})
+    assert (whole.decision, whole.metrics) == (decision, {"dice": 0.5})
+    wanted = (heads(saved)[0] + heads(tmp_path / "other.cloudseg")[0]) / 2
+    part.save(tmp_path / "part.cloudseg")
+    for segmenter in (part, Segmenter.load(tmp_path / "part.cloudseg", engine=engine)):
+        assert segmenter.config == CONFIG.pruned(1)
+        np.testing.assert_allclose(segmenter._running_engine().run(IMAGES).maps, wanted, atol=1e-5)
+
+
+def test_a_level_that_leaves_a_presence_head_to_some_members_alone(saved: Path, tmp_path: Path) -> None:
+    deeper = Segmenter.build(replace(CONFIG, filters=(4, 5, 6, 7, 8)))
+    Segmenter.ensemble([Segmenter.load(saved), deeper]).save(tmp_path / "both.cloudseg")
+    with pytest.raises(ConfigError, match=r"the same presence_head: member 1 has True, member 2 False$"):
+        Segmenter.load(tmp_path / "both.cloudseg", level=3)

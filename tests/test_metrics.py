@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from cloudrle import RLE
 from cloudseg_sdk.config import Decision
 from cloudseg_sdk.errors import ConfigError
-from cloudseg_sdk.inference.postprocess import decide, presence_scores, resize_map
-from cloudseg_sdk.metrics import METRIC_SIZE, pair_dice, summarize, truth_at_metric_size
+from cloudseg_sdk.inference.postprocess import decide, masks_by_threshold, presence_scores
+from cloudseg_sdk.metrics import METRIC_SIZE, Scores, pair_dice, summarize, truth_at_metric_size
 
 Masks = NDArray[np.uint8]
 
@@ -80,20 +81,32 @@ def test_truth_comes_to_the_metrics_size_by_area() -> None:
 
 def test_report_averages_pairs_and_classes() -> None:
     dice = np.array([[1.0, 0.25], [0.0, 0.5], [0.5, 0.0]])
-    empty = np.array([[True, False], [False, False], [False, True]])
-    report = summarize(dice, empty, ("a", "b"))
-    assert report.dice == pytest.approx(2.25 / 6)
-    assert report.dice_by_class == pytest.approx({"a": 0.5, "b": 0.25})
-    assert report.empty_dice == pytest.approx(2 / 6)
+    truth_empty = np.array([[True, False], [False, False], [False, True]])
+    predicted_empty = np.array([[True, False], [True, False], [False, False]])
+    report = summarize(dice, truth_empty, predicted_empty, ("a", "b"))
+    assert (report.dice, report.empty_dice) == pytest.approx((2.25 / 6, 2 / 6))
+    assert report.present_dice == pytest.approx((0.25 + 0.0 + 0.5 + 0.5) / 4)
+    assert (report.presence_precision, report.presence_recall) == pytest.approx((3 / 4, 3 / 4))
+    assert report.by_class == {
+        "a": Scores(0.5, 1 / 3, 0.25, 1.0, 0.5),
+        "b": Scores(0.25, 1 / 3, 0.375, 2 / 3, 1.0),
+    }
     assert report.images == 3
-    assert json.loads(json.dumps(report.to_dict()))["dice_by_class"] == {"a": 0.5, "b": 0.25}
+    assert json.loads(json.dumps(report.to_dict()))["by_class"]["a"]["presence_recall"] == 0.5
+
+
+def test_what_has_no_pairs_to_count_is_none() -> None:
+    dice, yes, no = np.ones((2, 1)), np.full((2, 1), True), np.full((2, 1), False)
+    assert summarize(dice, yes, yes, ("a",)).by_class["a"] == Scores(1.0, 1.0, None, None, None)
+    assert summarize(dice * 0, yes, no, ("a",)).by_class["a"] == Scores(0.0, 1.0, None, 0.0, None)
+    assert summarize(dice * 0, no, yes, ("a",)).by_class["a"] == Scores(0.0, 0.0, 0.0, None, 0.0)
 
 
 def test_empty_dice_is_what_predicting_nothing_scores() -> None:
     masks = blobs(9, (7, 3, 20, 30))
     nothing = to_rles(np.zeros((3, 20, 30), np.uint8))
     dice = np.array([pair_dice(to_rles(truth), nothing) for truth in masks])
-    report = summarize(dice, np.asarray(~masks.any(axis=(2, 3))), ("a", "b", "c"))
+    report = summarize(dice, np.asarray(~masks.any(axis=(2, 3))), np.ones((7, 3), bool), ("a", "b", "c"))
     assert report.empty_dice == report.dice
     assert 0 < report.dice < 1
 
@@ -124,15 +137,6 @@ def test_presence_does_not_see_where_the_pixels_are_and_leaves_the_map_alone() -
 
 
 # Resize and threshold
-
-
-@pytest.mark.parametrize("shape", [(32, 48), (64, 96), (175, 263), (1, 1), (700, 1050), (351, 520)])
-def test_maps_are_resized_half_pixel_bilinear(shape: tuple[int, int]) -> None:
-    image = smooth_maps(3, (*shape, 1))[:, :, 0]
-    resized = resize_map(image, METRIC_SIZE)
-    assert resized.shape == METRIC_SIZE
-    assert resized.dtype == np.float32
-    np.testing.assert_allclose(resized, reference.bilinear(image, METRIC_SIZE), atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(350, 525), (33, 50), (16, 24), (200, 31)])
@@ -245,13 +249,21 @@ def test_each_class_has_its_own_three_numbers() -> None:
     assert all(rle.area for rle in (rles[0], rles[2], rles[3]))
 
 
+def test_masks_by_threshold_are_those_of_the_decision() -> None:
+    maps = smooth_maps(10, (32, 48, 1))
+    thresholds = (0.1, 0.5, 0.5, 0.9)
+    for size, min_area in (((64, 96), 0.0), ((33, 70), 0.002)):
+        wanted = [decide(maps, size, one_class(threshold=level, min_area=min_area))[0] for level in thresholds]
+        assert masks_by_threshold(maps[:, :, 0], size, thresholds, min_area) == wanted
+
+
 # The decision itself
 
 
 @pytest.mark.parametrize("name", ["presence", "threshold", "min_area"])
 @pytest.mark.parametrize("values", [(0.5,), (0.5, 1.01), (0.5, -0.01), (0.5, float("nan")), (0.1, 0.2, 0.3)])
 def test_a_decision_outside_its_range_or_of_another_length_is_refused(name: str, values: tuple[float, ...]) -> None:
-    fields = {"presence": (0.0, 0.0), "threshold": (0.5, 0.5), "min_area": (0.0, 0.0), name: values}
+    fields: dict[str, Any] = {"presence": (0.0, 0.0), "threshold": (0.5, 0.5), "min_area": (0.0, 0.0), name: values}
     with pytest.raises(ConfigError, match="one number from 0 to 1 for each class"):
         Decision(**fields)
 
@@ -262,6 +274,9 @@ def test_a_decision_survives_json_and_refuses_other_fields() -> None:
     assert Decision.from_dict(values) == decision
     with pytest.raises(ConfigError, match=r"missing \[\], unknown \['area'\]"):
         Decision.from_dict({**values, "area": [0.0, 0.0]})
+    assert Decision.from_dict({**values, "tta": "flips"}).tta == "flips"
+    with pytest.raises(ConfigError, match=r'tta must be "none" or "flips", got None'):
+        Decision.from_dict({**values, "tta": None})
     del values["presence"]
     with pytest.raises(ConfigError, match=r"missing \['presence'\]"):
         Decision.from_dict(values)

@@ -28,7 +28,7 @@ from cloudseg_sdk.bundle import read_bundle
 from cloudseg_sdk.data.images import Image
 from cloudseg_sdk.inference.engines import Engine, OpenVINOEngine, Output
 from cloudseg_sdk.inference.pipeline import OnError, Options, predict_images
-from cloudseg_sdk.inference.postprocess import decide, presence_scores, resize_map
+from cloudseg_sdk.inference.postprocess import decide, presence_scores
 from cloudseg_sdk.synthetic import CLASSES, scene
 
 SIZES = [(64, 96), (32, 48), (97, 61), (70, 105), (40, 200)]
@@ -178,6 +178,7 @@ def test_what_is_no_image_is_a_type_error(segmenter: Segmenter, bad: Any, words:
             for n in (0, -1, 2.0, True)
         ),
         ({"on_error": "ignore"}, 'on_error must be "record" or "raise", got \'ignore\''),
+        *(({"tta": tta}, f'tta must be "none" or "flips", got {tta!r}') for tta in ("flip", "", True, 4, ["flips"])),
     ],
 )
 def test_bad_options_are_refused_at_once(segmenter: Segmenter, options: Any, words: str) -> None:
@@ -467,20 +468,12 @@ def test_presence_is_the_mean_of_the_highest_pixels() -> None:
     np.testing.assert_allclose(presence_scores(maps[:1, :1]), maps[0, 0])
 
 
-def test_maps_are_resized_half_pixel_bilinear() -> None:
-    ramp = np.linspace(0, 1, 6, dtype=np.float32)[None].repeat(4, axis=0)
-    resized = resize_map(ramp, (8, 24))
-    assert resized.shape == (8, 24)
-    centres = np.clip((np.arange(24) + 0.5) * 6 / 24 - 0.5, 0, 5) / 5
-    np.testing.assert_allclose(resized, np.broadcast_to(centres, (8, 24)), atol=1e-6)
-
-
 def test_each_step_of_a_decision() -> None:
     maps = np.zeros((10, 10, 2), np.float32)
     maps[1:4, 1:4], maps[7, 7], maps[8, 8] = 0.6, 0.6, 0.6  # 9 pixels, and 2 that touch at a corner
     scores = presence_scores(maps)
 
-    def area(**changes: tuple[float, float]) -> list[int]:
+    def area(**changes: Any) -> list[int]:
         decision = dataclasses.replace(Decision.plain(2), **changes)
         return [rle.area for rle in decide(maps, (10, 10), decision)]
 

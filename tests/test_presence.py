@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import keras
@@ -14,13 +15,16 @@ import reference
 from numpy.typing import NDArray
 
 from cloudseg_sdk import CloudDataset, ConfigError, Decision, ModelConfig, Segmenter
+from cloudseg_sdk.bundle import read_bundle, write_bundle
 from cloudseg_sdk.data.augment import Augmentation
 from cloudseg_sdk.inference.engines import KerasEngine, OpenVINOEngine
 from cloudseg_sdk.inference.postprocess import decide, presence_scores
+from cloudseg_sdk.inference.tta import run_augmented
+from cloudseg_sdk.metrics import METRIC_SIZE, pair_dice, truth_at_metric_size
 from cloudseg_sdk.models.serving import serving_model
 from cloudseg_sdk.models.unetpp import build_network
 from cloudseg_sdk.models.weights import get_weights, set_weights, to_onnx
-from cloudseg_sdk.segmenter import EngineName
+from cloudseg_sdk.network import EngineName
 from cloudseg_sdk.training.batches import Samples
 
 CLASSES = ("a", "b", "c")
@@ -135,6 +139,106 @@ def test_a_saved_head_scores_alike_in_both_engines(tmp_path: Path) -> None:
         assert again.config == CONFIG
         scores = np.array([item.scores for item in again.predict(images(5), batch_size=2)])
         np.testing.assert_allclose(scores, wanted, atol=2e-3)
+
+
+# Flips, ensembles, calibration
+
+
+def spread_segmenter(seed: int) -> Segmenter:
+    segmenter = Segmenter.build(CONFIG, seed=seed)
+    spread(segmenter.model)
+    return segmenter
+
+
+def engine_of(segmenter: Segmenter) -> KerasEngine:
+    return KerasEngine(serving_model(segmenter.model, CONFIG))
+
+
+def head_of(engine: KerasEngine, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    presence = engine.run(batch).presence
+    assert presence is not None
+    return presence
+
+
+def scores_by_hand(maps: NDArray[Any], presence: NDArray[Any]) -> NDArray[np.float64]:
+    pairs = zip(maps, presence, strict=True)
+    return np.array([[reference.presence_score(one[:, :, c], float(head[c])) for c in range(3)] for one, head in pairs])
+
+
+def test_flips_average_what_the_head_says() -> None:
+    segmenter = spread_segmenter(2)
+    engine = engine_of(segmenter)
+    batch = images(3)
+    batch[:, :8] //= 8  # or a mirror image would say nearly the same
+    batch[:, :, :12] //= 4
+    mirrored = [batch, batch[:, ::-1], batch[:, :, ::-1], batch[:, ::-1, ::-1]]
+    heads = [head_of(engine, np.ascontiguousarray(view)) for view in mirrored]
+    presence = np.array(heads, np.float64).mean(axis=0)
+    maps = reference.flipped_mean(lambda views: engine.run(views).maps, batch)
+    found = run_augmented(engine, batch, "flips")
+    assert found.presence is not None
+    assert found.presence.dtype == np.float32
+    np.testing.assert_allclose(found.presence, presence, atol=1e-6)
+    predicted = np.array([item.scores for item in segmenter.predict(batch, tta="flips", batch_size=2)])
+    np.testing.assert_allclose(predicted, scores_by_hand(maps, presence), atol=1e-5)
+    assert np.abs(head_of(engine, batch) - presence).max() > 1e-3  # else either would do
+
+
+def test_an_ensemble_averages_what_the_heads_say(tmp_path: Path) -> None:
+    members = [spread_segmenter(seed) for seed in (2, 3)]
+    outputs = [engine_of(member).run(images(3)) for member in members]
+    assert outputs[0].presence is not None
+    assert outputs[1].presence is not None
+    maps = (outputs[0].maps.astype(np.float64) + outputs[1].maps) / 2
+    presence = (outputs[0].presence.astype(np.float64) + outputs[1].presence) / 2
+    wanted = scores_by_hand(maps, presence)
+    ensemble = Segmenter.ensemble(members)
+    ensemble.save(tmp_path / "both.cloudseg")
+    for segmenter in (ensemble, Segmenter.load(tmp_path / "both.cloudseg")):
+        scores = np.array([item.scores for item in segmenter.predict(images(3))])
+        np.testing.assert_allclose(scores, wanted, atol=1e-4)
+    assert np.abs(outputs[0].presence - outputs[1].presence).max() > 0.01  # else either would do
+
+
+def test_calibration_and_evaluation_hear_the_head(tmp_path: Path) -> None:
+    """With a presence between the score that the head gives and the one without it."""
+    segmenter = spread_segmenter(2)
+    random = np.random.default_rng(5)
+    paths = [tmp_path / f"{number}.png" for number in range(6)]
+    for path, image in zip(paths, images(6), strict=True):
+        cv2.imwrite(str(path), image)
+    masks = [np.kron(random.random((2, 3, 3)) < 0.4, np.ones((8, 8, 1))).astype(np.uint8) for _ in paths]
+    output = engine_of(segmenter).run(np.ascontiguousarray(images(6)[:, :, :, ::-1]))
+    with_head = np.array([presence_scores(*one) for one in output.images()])
+    without = np.array([presence_scores(one.maps) for one in output.images()])
+    decision = Decision(
+        presence=tuple(float(cut) for cut in (with_head + without).mean(axis=0) / 2),
+        threshold=(0.5,) * 3,
+        min_area=(0.0,) * 3,
+    )
+    assert ((with_head < decision.presence) != (without < decision.presence)).any()
+    there = with_head >= decision.presence
+    dataset = CloudDataset.from_masks(paths, [m * t for m, t in zip(masks, there, strict=True)], CLASSES)
+
+    segmenter.save(tmp_path / "model.cloudseg")
+    write_bundle(
+        tmp_path / "model.cloudseg", replace(read_bundle(tmp_path / "model.cloudseg"), decision=decision), "float32"
+    )
+    loaded = Segmenter.load(tmp_path / "model.cloudseg", engine="keras")
+    by_hand, deaf = (
+        np.mean(
+            [
+                pair_dice(truth_at_metric_size(example.rles), decide(one.maps, METRIC_SIZE, decision, head))
+                for example, one, head in zip(dataset, output.images(), heads, strict=True)
+            ]
+        )
+        for heads in ([one.presence for one in output.images()], [None] * 6)
+    )
+    assert loaded.evaluate(dataset).dice == pytest.approx(by_hand, abs=1e-3)
+    assert abs(by_hand - deaf) > 0.01  # else it would not matter
+    calibration = loaded.calibrate(dataset)
+    assert any(calibration.decision.presence)
+    assert loaded.evaluate(dataset).dice == calibration.steps[-1].dice
 
 
 # Training

@@ -20,13 +20,11 @@ from cloudrle import RLE
 from cloudseg_sdk import Augmentation, CloudDataset, ModelConfig, Segmenter
 from cloudseg_sdk.config import Decision
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError, ImageError
-from cloudseg_sdk.inference.engines import Output
-from cloudseg_sdk.inference.postprocess import presence_scores, resize_map
+from cloudseg_sdk.inference.postprocess import presence_scores
 from cloudseg_sdk.metrics import METRIC_SIZE, truth_at_metric_size
 from cloudseg_sdk.models.serving import serving_model
 from cloudseg_sdk.models.weights import get_weights
 from cloudseg_sdk.training.batches import Batch, Batches, Samples
-from cloudseg_sdk.training.calibrate import THRESHOLDS, calibrate_decision
 from cloudseg_sdk.training.losses import LOSSES, BCEDice
 
 CLASSES = ("bright", "red")
@@ -507,6 +505,7 @@ def test_training_a_saved_model_forgets_its_engine_and_decision(train: CloudData
     before = segmenter(train[0].image)
     segmenter.fit(train[:4], train[:1], epochs=3, batch_size=2, learning_rate=0.05, progress=False)
     assert segmenter.decision == Decision.plain(2)
+    assert segmenter.metrics == {}
     assert segmenter.engine == "keras"  # the graph that OpenVINO ran holds the old weights
     after = segmenter(train[0].image)
     np.testing.assert_allclose(after.scores, presence_scores(maps_of(segmenter, train[:1])[0]), atol=1e-5)
@@ -530,7 +529,7 @@ def refusals(train: CloudDataset) -> dict[str, tuple[CloudDataset, CloudDataset,
 @pytest.mark.parametrize("case", ["other classes", "swapped classes", "no training images", "no validation images"])
 def test_a_dataset_that_does_not_fit_is_refused_and_nothing_is_forgotten(case: str, train: CloudDataset) -> None:
     segmenter = Segmenter.build(FLAT, seed=0)
-    decision = segmenter.calibrate(train[:3])
+    decision = segmenter.calibrate(train[:3]).decision
     weights = get_weights(segmenter.model)
     first, second, message = refusals(train)[case]
     with pytest.raises(DataError, match=message):
@@ -543,7 +542,7 @@ def test_a_dataset_that_does_not_fit_is_refused_and_nothing_is_forgotten(case: s
 def test_an_unreadable_image_stops_before_training_and_nothing_is_forgotten(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "images", 3, seed=3)
     segmenter = Segmenter.build(FLAT, seed=0)
-    decision = segmenter.calibrate(dataset)
+    decision = segmenter.calibrate(dataset).decision
     dataset[1].image.write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"1\.png"):
         segmenter.fit(dataset[:1], dataset, epochs=1, progress=False)
@@ -644,109 +643,21 @@ def test_a_network_ruined_in_its_first_epoch_is_left_as_it_was(
 # Calibrate and evaluate
 
 
-def calibration_case(seed: int, images: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Coarse maps ``(N, 7, 10, C)`` that know a little of their truth ``(N, C, 350, 525)``."""
-    random = np.random.default_rng(seed)
-    height, width = METRIC_SIZE
-    coarse = random.random((images, 3, 7, 7)) < 0.4
-    coarse[random.random((images, 3)) < 0.4] = False
-    truth = coarse.repeat(height // 7, axis=2).repeat(width // 7, axis=3).astype(np.uint8)
-    maps = 0.35 * coarse.transpose(0, 2, 3, 1) + random.beta(1, 1.5, (images, 7, 7, 3)) * 0.65
-    return maps.astype(np.float32), truth
-
-
-def mean_dice(maps: NDArray[np.float32], truth: NDArray[np.uint8], decision: Decision) -> float:
-    """The competition's metric, image by image on dense masks."""
-    dice = []
-    for image, masks in zip(maps, truth, strict=True):
-        for channel, mask in enumerate(masks):
-            shown = presence_scores(image)[channel] >= np.float32(decision.presence[channel])
-            resized = resize_map(image[:, :, channel], METRIC_SIZE)
-            dice.append(reference.dice(mask, shown & (resized >= np.float32(decision.threshold[channel]))))
-    return sum(dice) / len(dice)
-
-
-def best_possible(maps: NDArray[np.float32], truth: NDArray[np.uint8]) -> float:
-    scores = np.stack([presence_scores(image) for image in maps])
-    best = []
-    for channel in range(maps.shape[3]):
-        resized = np.stack([resize_map(image[:, :, channel], METRIC_SIZE) for image in maps])
-        best.append(reference.best_mean_dice(scores[:, channel], resized, truth[:, channel], THRESHOLDS))
-    return sum(best) / len(best)
-
-
-def check_calibration(maps: NDArray[np.float32], truth: NDArray[np.uint8]) -> Decision:
-    decision = calibrate_decision(map(Output, maps), [[RLE.from_mask(mask) for mask in masks] for masks in truth])
-    assert mean_dice(maps, truth, decision) == pytest.approx(best_possible(maps, truth), abs=1e-9)
-    assert decision.min_area == (0.0,) * maps.shape[3]
-    return decision
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_calibration_finds_what_brute_force_finds(seed: int) -> None:
-    maps, truth = calibration_case(seed, 12)
-    decision = check_calibration(maps, truth)
-    plain = mean_dice(maps, truth, Decision.plain(3))
-    assert mean_dice(maps, truth, decision) > plain + 0.01
-    assert any(decision.presence)
-
-
-def test_calibration_does_not_cut_between_images_of_one_score() -> None:
-    """Two maps are the same, but one truth is empty: no presence can tell them apart."""
-    for seed in range(3):
-        maps, truth = calibration_case(seed, 8)
-        maps[:4], truth[:4] = maps[4:], 0
-        check_calibration(maps, truth)
-
-
-@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_calibration_of_maps_that_are_all_alike(value: float) -> None:
-    maps, truth = calibration_case(1, 6)
-    maps[:] = value
-    truth[:3], truth[3:, 0], truth[3:, 1], truth[3:, 2] = 0, 1, 0, truth[5, 2]
-    check_calibration(maps, truth)
-
-
-def test_calibration_counts_an_image_emptied_by_its_pixels_alone() -> None:
-    """An even map has the higher presence and no truth; only the threshold can empty it and spare the other."""
-    maps = np.full((2, 7, 7, 1), 0.6, np.float32)
-    maps[1], maps[1, :2, :1] = 0, 1
-    truth = np.zeros((2, 1, *METRIC_SIZE), np.uint8)
-    truth[1, 0, :100, :75] = 1
-    decision = check_calibration(maps, truth)
-    assert decision.threshold[0] > 0.6
-    assert mean_dice(maps, truth, decision) > 0.8
-
-
-def test_calibration_between_neighbouring_floats() -> None:
-    """Halfway between two adjacent float32 scores there is no float32."""
-    for value in np.array([0.3, 0.5, 0.7, 0.9, 0.9 + 2**-24], np.float32):
-        maps = np.full((2, 7, 7, 1), value, np.float32)
-        maps[1] = np.nextafter(value, np.float32(1))
-        truth = np.zeros((2, 1, *METRIC_SIZE), np.uint8)
-        truth[1] = 1
-        decision = check_calibration(maps, truth)
-        if value > min(THRESHOLDS):
-            assert mean_dice(maps, truth, decision) == 1
-
-
-def test_calibration_of_one_image() -> None:
-    for seed in range(4):
-        maps, truth = calibration_case(seed, 1)
-        check_calibration(maps, truth)
-
-
-def test_calibrating_a_trained_model_gives_the_best_score_that_evaluate_can_show(
+def test_calibrating_a_trained_model_claims_exactly_what_evaluate_then_finds(
     trained: Trained, validation: CloudDataset
 ) -> None:
     segmenter = snapshot(trained)
     plain = segmenter.evaluate(validation)
-    decision = segmenter.calibrate(validation)
-    assert segmenter.decision is decision
+    calibration = segmenter.calibrate(validation)
+    assert segmenter.decision is calibration.decision
+    assert segmenter.metrics["calibration"] == calibration.to_dict()
     calibrated = segmenter.evaluate(validation)
-    assert calibrated.dice >= plain.dice
-    best = best_possible(maps_of(segmenter, validation), dense_truth(validation))
-    assert calibrated.dice == pytest.approx(best, abs=1e-4)
+    first, *_, last = calibration.steps
+    assert (first.dice, last.dice) == (plain.dice, calibrated.dice)
+    for label, scores in calibrated.by_class.items():
+        assert first.dice_by_class[label] == pytest.approx(plain.by_class[label].dice, abs=1e-12)
+        assert last.dice_by_class[label] == pytest.approx(scores.dice, abs=1e-12)
+    assert calibrated.dice > plain.dice
 
 
 def test_evaluation_is_the_metric_on_dense_masks(trained: Trained, validation: CloudDataset) -> None:
@@ -759,7 +670,8 @@ def test_evaluation_is_the_metric_on_dense_masks(trained: Trained, validation: C
             shown = reference.bilinear(image[:, :, channel], METRIC_SIZE) >= 0.5
             dice[number, channel] = reference.dice(truth[number, channel], shown)
     assert report.dice == pytest.approx(dice.mean(), abs=1e-4)
-    assert report.dice_by_class == pytest.approx(dict(zip(CLASSES, dice.mean(axis=0), strict=True)), abs=1e-4)
+    for label, wanted in zip(CLASSES, dice.mean(axis=0), strict=True):
+        assert report.by_class[label].dice == pytest.approx(wanted, abs=1e-4)
     assert report.empty_dice == pytest.approx((~truth.any(axis=(2, 3))).mean())
     assert report.images == len(validation)
     assert 0 < report.empty_dice < report.dice < 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -31,6 +31,13 @@ class Output(NamedTuple):
         """Yield the output of each image of the batch."""
         for number, maps in enumerate(self.maps):
             yield Output(maps, None if self.presence is None else self.presence[number])
+
+    @classmethod
+    def mean(cls, outputs: Sequence[Output]) -> Output:
+        """Average what is said of one batch several times over; all have a presence head, or none has."""
+        maps = [output.maps for output in outputs]
+        heads = [output.presence for output in outputs if output.presence is not None]
+        return cls(*(np.asarray(np.mean(parts, axis=0), np.float32) for parts in (maps, heads) if parts))
 
 
 class Engine(Protocol):
@@ -63,6 +70,24 @@ class KerasEngine:
         with self._lock:
             found = self._model.predict_on_batch(images)
         return Output(*(np.asarray(array, np.float32) for array in (found if isinstance(found, list) else [found])))
+
+
+class EnsembleEngine:
+    """Runs several engines one after another; class maps and presence are the mean of theirs.
+
+    Parameters
+    ----------
+    engines
+        For networks with the same classes, input size and output size, all with a presence head or none.
+    """
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        self._engines = tuple(engines)
+        self.name = "+".join(dict.fromkeys(engine.name for engine in engines))
+
+    def run(self, images: NDArray[np.uint8]) -> Output:
+        """See :class:`Engine`."""
+        return Output.mean([engine.run(images) for engine in self._engines])
 
 
 class OpenVINOEngine:

@@ -1,6 +1,6 @@
 """Images in, predictions out: in order, lazily, with bounded memory.
 
-read and stretch (threads) -> batches of one shape -> engine -> decide (threads) -> Prediction
+read and stretch (threads) -> batches of one shape -> engine, flips -> decide (threads) -> Prediction
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from cloudseg_sdk.config import Decision, ModelConfig
+from cloudseg_sdk.config import TTA, Decision, ModelConfig, check_tta
 from cloudseg_sdk.data.images import Image, Source, list_images, read_image, stretch
 from cloudseg_sdk.errors import ImageError
 from cloudseg_sdk.inference.engines import Engine, Output
 from cloudseg_sdk.inference.postprocess import decide, presence_scores
 from cloudseg_sdk.inference.prediction import Prediction
+from cloudseg_sdk.inference.tta import run_augmented
 
 Images: TypeAlias = Source | Iterable[Source]
 OnError: TypeAlias = Literal["record", "raise"]
@@ -41,11 +42,14 @@ class Options:
         Images that the engine runs at once.
     on_error
         "record": an unreadable image becomes a prediction with an error; "raise": it ends the call.
+    tta
+        Test-time augmentation; see :class:`cloudseg_sdk.Decision`.
     """
 
     output_size: tuple[int, int] | None
     batch_size: int
     on_error: OnError
+    tta: TTA = "none"
 
     def __post_init__(self) -> None:
         size = self.output_size
@@ -56,6 +60,7 @@ class Options:
             raise ValueError(f"batch_size must be a whole number of at least 1, got {self.batch_size!r}")
         if self.on_error not in ("record", "raise"):
             raise ValueError(f'on_error must be "record" or "raise", got {self.on_error!r}')
+        check_tta(self.tta)
 
 
 @dataclass(frozen=True)
@@ -85,13 +90,22 @@ def predict_images(
 
     pool = ThreadPoolExecutor(thread_name_prefix="cloudseg")
     try:
-        outputs = run_images(pool, images, engine, config, options)
+        outputs = _run_loaded(pool, images, engine, config, options)
         yield from _ordered_map(pool, finish, outputs, ahead=options.batch_size)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def run_images(
+def run_images(images: Images, engine: Engine, config: ModelConfig, tta: TTA) -> Iterator[Output]:
+    """Yield what the engine says of each image, in order; one that cannot be read raises."""
+    options = Options(None, 8, "raise", tta)
+    with ThreadPoolExecutor(thread_name_prefix="cloudseg") as pool:
+        for _, output in _run_loaded(pool, images, engine, config, options):
+            if output is not None:  # never None under "raise"
+                yield output
+
+
+def _run_loaded(
     pool: ThreadPoolExecutor, images: Images, engine: Engine, config: ModelConfig, options: Options
 ) -> Iterator[tuple[Loaded, Output | None]]:
     """Yield each image, read in `pool`, with what the engine says of it; None where it could not be read."""
@@ -108,7 +122,7 @@ def run_images(
         return Loaded(name, stretch(pixels, config.input_size), (height, width))
 
     loaded = _ordered_map(pool, load, name_sources(images), ahead=2 * options.batch_size)
-    return _run_batches(loaded, engine, options.batch_size)
+    return _run_batches(loaded, engine, options)
 
 
 def name_sources(images: Images) -> Iterator[tuple[str, Source]]:
@@ -136,20 +150,20 @@ def _unknown(value: Any, place: str) -> TypeError:
     return TypeError(f"{place} must be a path or a uint8 array (H, W) or (H, W, 3), got {type(value).__name__}")
 
 
-def _run_batches(loaded: Iterator[Loaded], engine: Engine, batch_size: int) -> Iterator[tuple[Loaded, Output | None]]:
+def _run_batches(loaded: Iterator[Loaded], engine: Engine, options: Options) -> Iterator[tuple[Loaded, Output | None]]:
     """Yield each image with its output.
 
     Every batch has the shape of the first, padded where the images run out, so that the engine compiles once.
     """
     shape: tuple[int, ...] | None = None
-    while batch := list(islice(loaded, batch_size)):
+    while batch := list(islice(loaded, options.batch_size)):
         pixels = [item.pixels for item in batch if item.pixels is not None]
         outputs: Iterator[Output] = iter(())
         if pixels:
             shape = shape or (len(batch), *pixels[0].shape)  # unreadable images count: the next batch may have none
             padded = np.zeros(shape, np.uint8)
             np.stack(pixels, out=padded[: len(pixels)])
-            outputs = engine.run(padded).images()
+            outputs = run_augmented(engine, padded, options.tta).images()
         for item in batch:
             yield item, None if item.pixels is None else next(outputs)
 

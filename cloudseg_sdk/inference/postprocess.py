@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,10 +35,19 @@ def presence_scores(
     return np.asarray(scores if presence is None else (scores + presence) / 2, np.float32)
 
 
-def resize_map(probabilities: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Resize one class map ``(h, w)`` to `size` (height, width), half-pixel bilinear in float32."""
-    resized = cv2.resize(np.ascontiguousarray(probabilities), size[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(resized, np.float32)
+def masks_by_threshold(
+    probabilities: NDArray[np.float32], size: tuple[int, int], thresholds: Sequence[float], min_area: float
+) -> list[RLE]:
+    """Return the mask of one class map ``(h, w)`` at each threshold: what :func:`decide` makes, presence aside."""
+    shape = (1, *probabilities.shape, len(thresholds))
+    (rles,) = encode_probabilities(
+        np.broadcast_to(probabilities[np.newaxis, :, :, np.newaxis], shape),
+        threshold=thresholds,
+        size=size,
+        min_area=_least_pixels(min_area, size[0] * size[1]),
+        threads=1,
+    )
+    return rles
 
 
 def decide(

@@ -6,7 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -37,6 +37,14 @@ def set_weights(network: keras.Model, weights: Mapping[str, NDArray[np.floating[
             raise BundleError(f"weights: {path} holds {weights[path].dtype}, wanted floating-point numbers")
     for path, variable in variables.items():  # only now, so that a refused file leaves the network as it was
         variable.assign(weights[path].astype(np.float32))
+
+
+def export(
+    network: keras.Model, config: ModelConfig, dtype: Literal["float32", "float16"]
+) -> tuple[dict[str, NDArray[np.float32]], bytes | None]:
+    """Return the weights of `network`, and its serving graph with kernels as `dtype` where the backend can make one."""
+    graph = to_onnx(network, config)
+    return get_weights(network), halve_graph(graph) if graph is not None and dtype == "float16" else graph
 
 
 def to_onnx(network: keras.Model, config: ModelConfig) -> bytes | None:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <new>
 
 namespace cloudrle {
 namespace {
@@ -11,10 +12,23 @@ std::int64_t bottom_of_column(std::int64_t pixel, std::int64_t before, std::int6
     return pixel < before + height ? before + height : (pixel / height + 1) * height;
 }
 
+// An upper bound, and cheap: few runs are longer than a column, and only those cost a division.
+std::size_t most_pieces(const Run* runs, std::int64_t count, std::int64_t height) noexcept {
+    std::size_t most = 2 * static_cast<std::size_t>(count);
+    for (std::int64_t i = 0; i < count; ++i) {
+        const std::int64_t length = runs[i].end - runs[i].start;
+        if (length > height) most += static_cast<std::size_t>(length / height);
+    }
+    return most;
+}
+
 // A run goes on from the bottom of a column to the top of the next, where nothing connects the two.
 std::vector<Run> cut_at_seams(const Run* runs, std::int64_t count, std::int64_t height) {
     std::vector<Run> pieces;
-    pieces.reserve(static_cast<std::size_t>(count));
+    // Room at once, so that a mask with too many columns for memory is refused before it has filled the memory.
+    const std::size_t most = most_pieces(runs, count, height);
+    if (most > pieces.max_size()) throw std::bad_alloc();
+    pieces.reserve(most);
     std::int64_t seam = 0;
     for (std::int64_t i = 0; i < count; ++i) {
         auto [start, end] = runs[i];
@@ -104,6 +118,30 @@ void drop_small(std::vector<std::int64_t>& boundaries, std::int64_t height, std:
             boundaries.push_back(end);
         }
     }
+}
+
+std::vector<Boundaries> split_components(const Run* runs, std::int64_t count, std::int64_t height) {
+    const Components found = label_components(runs, count, height);
+    std::vector<Boundaries> components;
+    std::vector<std::size_t> number(found.pieces.size());  // by label
+    for (std::size_t i = 0; i < found.pieces.size(); ++i) {
+        const auto label = static_cast<std::size_t>(found.labels[i]);
+        if (label == i) {
+            number[label] = components.size();
+            components.emplace_back();
+        }
+        Boundaries& component = components[number[label]];
+        const auto [start, end] = found.pieces[i];
+        std::int64_t* const next = component.room(2);
+        if (component.size() > 0 && next[-1] == start) {  // cut at the seam before
+            next[-1] = end;
+        } else {
+            next[0] = start;
+            next[1] = end;
+            component.add(2);
+        }
+    }
+    return components;
 }
 
 }  // namespace cloudrle

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "rle/buffer.hpp"
 #include "rle/run.hpp"
 
 namespace cloudrle {
@@ -15,6 +16,9 @@ struct Components {
 };
 
 Components label_components(const Run* runs, std::int64_t count, std::int64_t height);
+
+// The runs of each component, in the order of their first pixels.
+std::vector<Boundaries> split_components(const Run* runs, std::int64_t count, std::int64_t height);
 
 // Takes the components that have fewer than `min_area` pixels out of a run list, given as its boundaries.
 void drop_small(std::vector<std::int64_t>& boundaries, std::int64_t height, std::int64_t min_area);
