@@ -46,7 +46,7 @@ class Named:
 
 class Tensor:
     def __init__(self, storage: Storage, offset: Any, shape: Any, strides: Any) -> None:
-        self.arguments = (storage, offset, shape, strides, False, OrderedDict())
+        self.arguments: tuple[object, ...] = (storage, offset, shape, strides, False, OrderedDict())
 
 
 class Writer(pickle._Pickler):
@@ -93,7 +93,7 @@ def write_tensors(path: Path, tensors: dict[str, NDArray[Any]]) -> Path:
 
 def test_tensors_come_back_as_they_were_strided(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    tensors = {
+    tensors: dict[str, NDArray[Any]] = {
         "a.weight": random.normal(size=(5, 3, 2, 4)).astype(np.float32),
         "a.bias": random.normal(size=7).astype(np.float32),
         "a.num_batches_tracked": np.array(12345678901, np.int64),
@@ -244,7 +244,10 @@ def test_the_structure_is_the_papers_table() -> None:
 
 def test_a_network_takes_every_weight_of_the_file(tmp_path: Path) -> None:
     tensors = torch_weights(efficientnet_lite0(input_shape=(64, 64, 3)))
-    ignored = {"_fc.weight": np.zeros((10, 1280), np.float32), "_bn0.num_batches_tracked": np.array(3, np.int64)}
+    ignored: dict[str, NDArray[Any]] = {
+        "_fc.weight": np.zeros((10, 1280), np.float32),
+        "_bn0.num_batches_tracked": np.array(3, np.int64),
+    }
     path = write_tensors(tmp_path / "lite.pth", tensors | ignored)
     weights = get_weights(Segmenter.build(CONFIG, encoder_weights=path).model)
     assert sum(array.size for array in tensors.values()) == sum(

@@ -21,11 +21,11 @@ from cloudseg_sdk.models.blocks import conv_unit
 from cloudseg_sdk.models.efficientnet_lite import efficientnet_lite0
 
 
-def encode(image: Any, config: ModelConfig) -> tuple[dict[int, Any], Any]:
-    """Return the encoder's features by their row, from fine to coarse, and those that say what is in the image.
+def encode(image: Any, config: ModelConfig) -> Iterator[tuple[int, Any, Any]]:
+    """Yield row, features and summary, from fine to coarse: row r has stride ``2 ** (r - 1)``.
 
-    Row r has stride ``2 ** (r - 1)``. The latter are the coarsest features; of a whole encoder other than "unetpp" what
-    it has for its classifier, which is the same or wider.
+    The summary is what tells best what is in the image. At the end of an encoder other than "unetpp" it is what that
+    has for its classifier, which may be wider than the features; elsewhere the features themselves.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def encode(image: Any, config: ModelConfig) -> tuple[dict[int, Any], Any]:
         Says which encoder; its last row is ``len(config.filters)``.
     """
     if config.encoder == "unetpp":
-        features = dict(_plain(image, config))
-        return features, features[len(config.filters)]
-    return _pretrained(image, config)
+        yield from _plain(image, config)
+    else:
+        yield from _pretrained(image, config)
 
 
 def load_encoder_weights(network: keras.Model, config: ModelConfig, source: str | Path) -> None:
@@ -99,25 +99,25 @@ def encoder_stages(network: keras.Model, config: ModelConfig) -> list[list[Any]]
     return stages
 
 
-def _plain(image: Any, config: ModelConfig) -> Iterator[tuple[int, Any]]:
+def _plain(image: Any, config: ModelConfig) -> Iterator[tuple[int, Any, Any]]:
     """UNet++'s own: two convolutions a row, and pooling between rows."""
     x = image
     for row in range(1, len(config.filters) + 1):
         if row > 1:
             x = keras.layers.MaxPool2D(2, strides=2, name=f"pool{row - 1}")(x)
         x = conv_unit(x, config, row, 1)
-        yield row, x
+        yield row, x, x
 
 
-def _pretrained(image: Any, config: ModelConfig) -> tuple[dict[int, Any], Any]:
+def _pretrained(image: Any, config: ModelConfig) -> Iterator[tuple[int, Any, Any]]:
     encoder = _PRETRAINED[config.encoder]
     x = image
     if encoder.scale is not None:
         x = keras.layers.Rescaling(encoder.scale, encoder.offset, dtype="float32", name="encoder_scale")(x)
     whole = encoder.build(weights=None, input_tensor=x)
-    names = encoder.layers[: len(config.filters) - 1]
-    features = {row: whole.get_layer(name).output for row, name in enumerate(names, start=2)}
-    return features, whole.output if names == encoder.layers else features[len(config.filters)]
+    for row, name in enumerate(encoder.layers[: len(config.filters) - 1], start=2):
+        features = whole.get_layer(name).output
+        yield row, features, whole.output if name == encoder.layers[-1] else features
 
 
 @dataclass(frozen=True)

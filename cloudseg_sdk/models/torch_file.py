@@ -24,7 +24,7 @@ from cloudseg_sdk.errors import BundleError
 MAX_BYTES = 1 << 30  # of a file; the largest encoders have a quarter of that
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
-_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+_DTYPES: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 _OPCODES = (
     {"PROTO", "STOP", "GLOBAL", "REDUCE", "BUILD", "BINPERSID"}
     | {"BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "MARK"}
@@ -82,7 +82,7 @@ def _load(file: BinaryIO) -> Any:
     for opcode, argument, _ in pickletools.genops(file):  # executes nothing
         if opcode.name not in _OPCODES:
             raise pickle.UnpicklingError(f"the opcode {opcode.name} has no place in a state dict")
-        if "PUT" in opcode.name and argument > _MOST_MEMOS:
+        if "PUT" in opcode.name and (argument or 0) > _MOST_MEMOS:
             raise pickle.UnpicklingError(f"it memoizes more than {_MOST_MEMOS:,} objects")
     file.seek(start)
     return _Unpickler(file).load()

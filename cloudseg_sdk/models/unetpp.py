@@ -35,9 +35,8 @@ def build_network(config: ModelConfig) -> keras.Model:
     image = keras.Input((*config.input_size, config.channels), name="main_input")
     finest = config.output_stride.bit_length()  # rows above it would be finer than the output
     nodes: dict[tuple[int, int], Any] = {}
-    features, summary = encode(image, config)
-    for deepest in features:
-        nodes[deepest, 1] = features[deepest]
+    for deepest, features, about in encode(image, config):
+        nodes[deepest, 1], summary = features, about
         for row in range(deepest - 1, finest - 1, -1):
             column = deepest - row + 1
             up = _upsample(nodes[row + 1, column - 1], config, row, column)
