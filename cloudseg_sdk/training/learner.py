@@ -58,7 +58,8 @@ class Learner(keras.Model):  # type: ignore[misc]  # Keras has no types
         self._decay = decay
         self._averages = [self._variable(tuple(weight.shape)) for weight in network.weights if decay]
         for average, weight in zip(self._averages, network.weights, strict=False):
-            average.assign(weight)
+            # A copy: JAX would share the buffer, and cannot give it away twice.
+            average.assign(np.array(ops.convert_to_numpy(weight)))
         self._count = self._variable(())  # steps averaged
         self.built = True
 
@@ -81,7 +82,7 @@ class Learner(keras.Model):  # type: ignore[misc]  # Keras has no types
 
     def averaged_weights(self) -> list[NDArray[np.float32]]:
         """Return the averages in the order of ``network.weights``, those of the last step included."""
-        current = [ops.convert_to_numpy(weight) for weight in self.network.weights]
+        current = [np.array(ops.convert_to_numpy(weight)) for weight in self.network.weights]
         if not self._decay:
             return current
         count = float(ops.convert_to_numpy(self._count))
