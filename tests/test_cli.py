@@ -86,7 +86,16 @@ def test_train_then_predict_then_evaluate(
 
 def test_a_run_in_a_checkpoint_is_gone_on_with(cloudseg: Run, data: Path, tmp_path: Path) -> None:
     options = [*TINY, "--encoder", "efficientnetlite0", "--presence-head", "--presence-weight", "0.3", "--ema", "0.9"]
-    options += ["--encoder-rate", "0.3", "--frozen-stages", "1", "--patience", "3", "--checkpoint", tmp_path / "run"]
+    options += [
+        "--encoder-rate",
+        "0.3",
+        "--frozen-stages",
+        "1",
+        "--patience",
+        "3",
+        "--checkpoint",
+        str(tmp_path / "run"),
+    ]
     for name in ("first", "again"):
         assert cloudseg("train", "--data", data, "--out", tmp_path / f"{name}.cloudseg", *options) == 0
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["best.npz", "history.csv", "last.npz"]
