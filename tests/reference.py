@@ -446,3 +446,40 @@ def warp_image(image: Maps, matrix: Maps) -> Maps:
                         weight = (1 - abs(y - near_y)) * (1 - abs(x - near_x))
                         result[row, column] += weight * image[near_y, near_x]
     return result
+
+
+def learning_rate(step: int, steps: int, highest: float) -> float:
+    """Up a straight line over the first twentieth of the steps, down half a cosine over the rest."""
+    warm_up = max(1, round(0.05 * steps))
+    if step < warm_up:
+        return highest * step / warm_up
+    return highest * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, steps - warm_up))))
+
+
+def adamw(
+    weights: Sequence[Maps], gradients: Sequence[Sequence[Maps]], highest: float, rates: Sequence[float]
+) -> list[Maps]:
+    """Kingma & Ba 2015, algorithm 1, with Loshchilov & Hutter 2019's decay of kernels; gradients clipped together."""
+    found = [np.array(weight, np.float64) for weight in weights]
+    first, second = [np.zeros(one.shape) for one in found], [np.zeros(one.shape) for one in found]
+    for step, parts in enumerate(gradients):
+        norm = math.sqrt(sum(float((part.astype(np.float64) ** 2).sum()) for part in parts))
+        for i, part in enumerate(parts):
+            gradient = part / max(1.0, norm)
+            rate = rates[i] * learning_rate(step, len(gradients), highest)
+            if found[i].ndim > 1:
+                found[i] = found[i] - rate * 1e-3 * found[i]
+            first[i] = 0.9 * first[i] + 0.1 * gradient
+            second[i] = 0.999 * second[i] + 0.001 * gradient**2
+            unbiased = first[i] / (1 - 0.9 ** (step + 1)), second[i] / (1 - 0.999 ** (step + 1))
+            found[i] = found[i] - rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-7)
+    return found
+
+
+def moving_average(weights: Sequence[Maps], decay: float) -> Maps:
+    """Of the weights after no step, after one, and so on."""
+    average = np.array(weights[0], np.float64)
+    for step, weight in enumerate(weights):
+        kept = min(decay, (1 + step) / (10 + step))
+        average = kept * average + (1 - kept) * weight
+    return average

@@ -111,6 +111,31 @@ def test_flips_are_asked_for_or_remembered(
         np.testing.assert_allclose(table["score"], np.ravel(wanted), atol=1e-5)
 
 
+def test_a_run_in_a_checkpoint_is_gone_on_with(cloudseg: Run, data: Path, tmp_path: Path) -> None:
+    options = [*TINY, "--encoder", "efficientnetlite0", "--presence-head", "--presence-weight", "0.3", "--ema", "0.9"]
+    options += [
+        "--encoder-rate",
+        "0.3",
+        "--frozen-stages",
+        "1",
+        "--patience",
+        "3",
+        "--checkpoint",
+        str(tmp_path / "run"),
+    ]
+    for name in ("first", "again"):
+        assert cloudseg("train", "--data", data, "--out", tmp_path / f"{name}.cloudseg", *options) == 0
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["best.npz", "history.csv", "last.npz"]
+    first, again = (Segmenter.load(tmp_path / f"{name}.cloudseg") for name in ("first", "again"))
+    assert (first.config.encoder, first.config.presence_head) == ("efficientnetlite0", True)
+    assert first.metrics == again.metrics
+    assert first.provenance["options"]["encoder_rate"] == 0.3
+    changed = cloudseg("train", "--data", data, "--out", tmp_path / "m.cloudseg", *options, "--ema", "0.5")
+    assert changed == (
+        f"cloudseg: {tmp_path / 'run'} holds a run with ema=0.9, not 0.5; give another folder, or call it as before"
+    )
+
+
 def test_an_unreadable_image_is_named_and_the_others_are_predicted(
     cloudseg: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

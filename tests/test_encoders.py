@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +14,7 @@ import pytest
 from cloudseg_sdk import CloudsegError, ConfigError, ModelConfig, Segmenter
 from cloudseg_sdk.config import Encoder
 from cloudseg_sdk.inference.engines import KerasEngine, OpenVINOEngine
+from cloudseg_sdk.models.efficientnet_lite import efficientnet_lite0
 from cloudseg_sdk.models.encoders import encode
 from cloudseg_sdk.models.serving import Scale, serving_model
 from cloudseg_sdk.models.unetpp import build_network
@@ -26,8 +28,16 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3), np.uint8)
 PRETRAINED: list[Encoder] = [name for name in get_args(Encoder) if name != "unetpp"]
 
 applications = keras.applications
+
+
+def without_top(make: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
+    """EfficientNet-Lite0 has no other form."""
+    return lambda include_top, **arguments: make(**arguments)
+
+
 # As keras.applications documents them: images of 0..255, scaled by the model itself or by its preprocess_input.
 AS_DOCUMENTED: dict[str, tuple[Any, Any]] = {
+    "efficientnetlite0": (without_top(efficientnet_lite0), lambda images: (images - 127) / 128),
     "efficientnetv2b0": (applications.EfficientNetV2B0, applications.efficientnet_v2.preprocess_input),
     "mobilenetv2": (applications.MobileNetV2, applications.mobilenet_v2.preprocess_input),
     "mobilenetv3large": (applications.MobileNetV3Large, applications.mobilenet_v3.preprocess_input),
@@ -68,8 +78,12 @@ def test_features_are_those_of_keras_applications_with_weights_from_a_file(name:
 @pytest.mark.parametrize("levels", [3, 6])
 def test_a_shorter_encoder_ends_at_its_last_row(name: Encoder, levels: int) -> None:
     config = replace(CONFIG, encoder=name, filters=(4,) * levels)
-    rows = [(row, tuple(tensor.shape[1:3])) for row, tensor in encode(keras.Input((*SIZE, 3)), config)]
+    encoded = list(encode(keras.Input((*SIZE, 3)), config))
+    rows = [(row, tuple(features.shape[1:3])) for row, features, _ in encoded]
     assert rows == [(row, (SIZE[0] // 2 ** (row - 1), SIZE[1] // 2 ** (row - 1))) for row in range(2, levels + 1)]
+    for row, features, summary in encoded:
+        assert summary.shape[1:3] == features.shape[1:3]
+        assert (summary is features) == (row < 6 or name == "resnet50v2")
 
 
 @pytest.mark.parametrize("name", PRETRAINED)

@@ -1,25 +1,31 @@
 """Encoders: what a network's first column of nodes is made of.
 
-Each is a row of a table here: today's plain convolutions, or a model of `keras.applications
-<https://keras.io/api/applications/>`_, whose weights may have been trained on ImageNet.
+Each is a row of a table here: plain convolutions, a model of `keras.applications
+<https://keras.io/api/applications/>`_ or EfficientNet-Lite0, whose weights may have been trained on ImageNet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
+from keras import applications
 
 from cloudseg_sdk.config import ModelConfig
 from cloudseg_sdk.errors import CloudsegError, ConfigError
 from cloudseg_sdk.models.blocks import conv_unit
+from cloudseg_sdk.models.efficientnet_lite import efficientnet_lite0
 
 
-def encode(image: Any, config: ModelConfig) -> Iterator[tuple[int, Any]]:
-    """Yield the encoder's features with their rows, from fine to coarse: row r has stride ``2 ** (r - 1)``.
+def encode(image: Any, config: ModelConfig) -> Iterator[tuple[int, Any, Any]]:
+    """Yield row, features and summary, from fine to coarse: row r has stride ``2 ** (r - 1)``.
+
+    The summary is what tells best what is in the image. At the end of an encoder other than "unetpp" it is what that
+    has for its classifier, which may be wider than the features; elsewhere the features themselves.
 
     Parameters
     ----------
@@ -40,8 +46,9 @@ def load_encoder_weights(network: keras.Model, config: ModelConfig, source: str 
     Parameters
     ----------
     source
-        "imagenet" downloads those of keras.applications; a path is that of such a file: the encoder without its
-        classifier ("notop"), or what ``save_weights("encoder.weights.h5")`` of such a model wrote.
+        "imagenet" downloads those of keras.applications, and takes those of EfficientNet-Lite0 from an installed
+        package; a path is that of such a file: the encoder without its classifier ("notop"), or what
+        ``save_weights("encoder.weights.h5")`` of such a model wrote.
 
     Raises
     ------
@@ -57,6 +64,8 @@ def load_encoder_weights(network: keras.Model, config: ModelConfig, source: str 
     encoder = _PRETRAINED[config.encoder]
     try:
         trained = encoder.build(weights=str(source), input_shape=(224, 224, 3))
+    except CloudsegError:
+        raise
     except Exception as error:  # Keras raises a bare Exception where a download fails
         remedy = "; without a network, give the path of a file" if source == "imagenet" else ""
         raise CloudsegError(f"cannot load the weights {str(source)!r} of {config.encoder}: {error}{remedy}") from error
@@ -66,68 +75,92 @@ def load_encoder_weights(network: keras.Model, config: ModelConfig, source: str 
             variable.assign(variables[variable.path])
 
 
-def _plain(image: Any, config: ModelConfig) -> Iterator[tuple[int, Any]]:
+def encoder_stages(network: keras.Model, config: ModelConfig) -> list[list[Any]]:
+    """Return the layers of the encoder of `network`, stage by stage: each ends at the features of one row.
+
+    After the last of them there is one more, of what the encoder has for its classifier.
+
+    Raises
+    ------
+    ConfigError
+        Where the encoder is "unetpp", which nobody trained before.
+    """
+    if config.encoder == "unetpp":
+        raise ConfigError('the encoder "unetpp" has no weights of its own to keep or to train more slowly')
+    ends = [network.get_layer(name).output for name in _PRETRAINED[config.encoder].layers[: len(config.filters) - 1]]
+    if config.presence_head:
+        ends.append(network.get_layer("presence_pool").input)
+    stages: list[list[Any]] = []
+    seen: set[str] = set()
+    for end in ends:
+        layers = [layer for layer in keras.Model(network.input, end).layers if layer.name not in seen]
+        seen |= {layer.name for layer in layers}
+        stages.append(layers)
+    return stages
+
+
+def _plain(image: Any, config: ModelConfig) -> Iterator[tuple[int, Any, Any]]:
     """UNet++'s own: two convolutions a row, and pooling between rows."""
     x = image
     for row in range(1, len(config.filters) + 1):
         if row > 1:
             x = keras.layers.MaxPool2D(2, strides=2, name=f"pool{row - 1}")(x)
         x = conv_unit(x, config, row, 1)
-        yield row, x
+        yield row, x, x
 
 
-def _pretrained(image: Any, config: ModelConfig) -> Iterator[tuple[int, Any]]:
+def _pretrained(image: Any, config: ModelConfig) -> Iterator[tuple[int, Any, Any]]:
     encoder = _PRETRAINED[config.encoder]
     x = image
     if encoder.scale is not None:
         x = keras.layers.Rescaling(encoder.scale, encoder.offset, dtype="float32", name="encoder_scale")(x)
     whole = encoder.build(weights=None, input_tensor=x)
     for row, name in enumerate(encoder.layers[: len(config.filters) - 1], start=2):
-        yield row, whole.get_layer(name).output
+        features = whole.get_layer(name).output
+        yield row, features, whole.output if name == encoder.layers[-1] else features
 
 
 @dataclass(frozen=True)
 class _Pretrained:
-    """A model of keras.applications.
+    """A model with the interface of keras.applications.
 
     Parameters
     ----------
-    model
-        Name of its function.
+    build
+        Makes it, from ``weights`` and ``input_tensor`` or ``input_shape``.
     layers
         The last layer of each stride from 2 to 32 that is not widened for the next block.
     scale, offset
         Bring images of -1..1 to what its weights were trained on; None where that is it.
-    options
-        Arguments of its function.
     """
 
-    model: str
+    build: Callable[..., keras.Model]
     layers: tuple[str, str, str, str, str]
-    scale: list[float] | None = None
-    offset: list[float] | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def build(self, **arguments: Any) -> keras.Model:
-        return getattr(keras.applications, self.model)(include_top=False, **arguments, **self.options)
+    scale: float | list[float] | None = None
+    offset: float | list[float] | None = None
 
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in 0..1, as in torchvision
 
 _PRETRAINED = {
+    "efficientnetlite0": _Pretrained(
+        efficientnet_lite0,
+        ("block1a_project_bn", "block2b_add", "block3b_add", "block5c_add", "block7a_project_bn"),
+        scale=127.5 / 128,
+        offset=0.5 / 128,
+    ),
     "efficientnetv2b0": _Pretrained(
-        "EfficientNetV2B0",
+        partial(applications.EfficientNetV2B0, include_top=False, include_preprocessing=False),
         ("block1a_project_activation", "block2b_add", "block3b_add", "block5e_add", "block6h_add"),
         scale=[0.5 / deviation for deviation in _DEVIATION],
         offset=[(0.5 - mean) / deviation for mean, deviation in zip(_MEAN, _DEVIATION, strict=True)],
-        options={"include_preprocessing": False},
     ),
     "mobilenetv2": _Pretrained(
-        "MobileNetV2",
+        partial(applications.MobileNetV2, include_top=False),
         ("expanded_conv_project_BN", "block_2_add", "block_5_add", "block_12_add", "block_16_project_BN"),
     ),
     "mobilenetv3large": _Pretrained(
-        "MobileNetV3Large",
+        partial(applications.MobileNetV3Large, include_top=False, include_preprocessing=False),
         (
             "expanded_conv_add",
             "expanded_conv_2_add",
@@ -135,10 +168,9 @@ _PRETRAINED = {
             "expanded_conv_11_add",
             "expanded_conv_14_add",
         ),
-        options={"include_preprocessing": False},
     ),
     "mobilenetv3small": _Pretrained(
-        "MobileNetV3Small",
+        partial(applications.MobileNetV3Small, include_top=False, include_preprocessing=False),
         (
             "conv_bn",
             "expanded_conv_project_bn",
@@ -146,10 +178,9 @@ _PRETRAINED = {
             "expanded_conv_7_add",
             "expanded_conv_10_add",
         ),
-        options={"include_preprocessing": False},
     ),
     "resnet50v2": _Pretrained(
-        "ResNet50V2",
+        partial(applications.ResNet50V2, include_top=False),
         ("conv1_conv", "conv2_block3_1_relu", "conv3_block4_1_relu", "conv4_block6_1_relu", "post_relu"),
     ),
 }

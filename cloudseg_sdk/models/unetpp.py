@@ -35,8 +35,8 @@ def build_network(config: ModelConfig) -> keras.Model:
     image = keras.Input((*config.input_size, config.channels), name="main_input")
     finest = config.output_stride.bit_length()  # rows above it would be finer than the output
     nodes: dict[tuple[int, int], Any] = {}
-    for deepest, features in encode(image, config):
-        nodes[deepest, 1] = features
+    for deepest, features, about in encode(image, config):
+        nodes[deepest, 1], summary = features, about
         for row in range(deepest - 1, finest - 1, -1):
             column = deepest - row + 1
             up = _upsample(nodes[row + 1, column - 1], config, row, column)
@@ -47,7 +47,7 @@ def build_network(config: ModelConfig) -> keras.Model:
     heads = [_head(nodes[finest, number + 1], config, number) for number in range(1, config.nested + 1)]
     outputs = heads if config.deep_supervision else heads[-1:]
     if config.presence_head:
-        outputs = [*outputs, _presence(features, config)]
+        outputs = [*outputs, _presence(summary, config)]
     return keras.Model(image, outputs if len(outputs) > 1 else outputs[0], name="unetpp")
 
 

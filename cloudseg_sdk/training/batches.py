@@ -159,19 +159,23 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no type
 
     def batch(self, epoch: int, index: int) -> Batch:
         """Make images ``(B, H, W, 3)`` and masks ``(B, h, w, classes)``, both uint8 and the caller's to change."""
-        order = self._order(epoch)
         size = self._samples.images[0].shape[:2]
         images = np.empty((self._batch_size, *size, 3), np.uint8)
         masks = np.zeros((self._batch_size, *self._samples.mask_size, len(self._samples.classes)), np.uint8)
-        for slot in range(self._batch_size):
+        for slot, chosen in enumerate(self.chosen(epoch, index)):
             place = index * self._batch_size + slot
-            chosen = order[place % len(order)]
             change = self._augmentation.draw(np.random.default_rng((self._seed, epoch, _SAMPLE, place)), size)
             change.apply_to_image(self._samples.images[chosen], out=images[slot])
             for channel, rle in enumerate(self._samples.rles[chosen]):
                 if rle.area:
                     masks[slot, :, :, channel] = change.apply_to_mask(rle.to_mask())
         return images, masks
+
+    def chosen(self, epoch: int, index: int) -> list[int]:
+        """Return the numbers in `samples` of a batch's images."""
+        order = self._order(epoch)
+        places = range(index * self._batch_size, (index + 1) * self._batch_size)
+        return [order[place % len(order)] for place in places]
 
     def plot(self, epoch: int = 0, index: int = 0) -> Figure:
         """Draw a batch as the network sees it (needs matplotlib)."""
