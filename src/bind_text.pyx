@@ -230,19 +230,23 @@ cdef const Run* data_of(cnp.ndarray runs) except? NULL:
     return <const Run*> cnp.PyArray_DATA(runs)
 
 
-def parse_one(text, int64_t height, int64_t width):
-    """Runs of one str, or of a subclass, such as NumPy makes."""
-    cdef Shape shape
-    shape.height, shape.width = height, width
-    cdef Chars chars = borrow(text, None, shape)
-    cdef Result result
+cdef cnp.ndarray parse_chars(Chars chars, Shape shape, Result* result):
     runs = new_runs(runs_room(chars.size))
     cdef Run* target = <Run*> cnp.PyArray_DATA(runs)
     with nogil:
-        result = parse_text(chars.data, chars.size, shape, target)
+        result[0] = parse_text(chars.data, chars.size, shape, target)
+    return trim(runs, result.count) if result.error == Error.none else runs
+
+
+def parse_one(text, int64_t height, int64_t width):
+    """Runs of one str, or of a subclass, such as NumPy makes."""
+    cdef Shape shape
+    cdef Result result
+    shape.height, shape.width = height, width
+    runs = parse_chars(borrow(text, None, shape), shape, &result)
     if result.error != Error.none:
         raise failure(result, None, shape)
-    return trim(runs, result.count)
+    return runs
 
 
 cdef Chars chars_of(object column, Py_ssize_t row, Shape shape, bint missing_is_empty) except *:
@@ -284,13 +288,10 @@ def parse_row(column not None, Py_ssize_t row, int64_t height, int64_t width, bi
     shape.height, shape.width = height, width
     cdef Chars chars = chars_of(column, row, shape, missing_is_empty)
     cdef Result result
-    runs = new_runs(runs_room(chars.size))
-    cdef Run* target = <Run*> cnp.PyArray_DATA(runs)
-    with nogil:
-        result = parse_text(chars.data, chars.size, shape, target)
+    runs = parse_chars(chars, shape, &result)
     if result.error != Error.none:
         raise row_failure(result, chars, row, shape)
-    return trim(runs, result.count)
+    return runs
 
 
 def paint_rows(

@@ -128,6 +128,14 @@ def test_fit_measures_and_keeps_averaged_weights(dataset: CloudDataset) -> None:
 # The encoder
 
 
+def test_the_bar_ends_with_the_best_score_of_all_epochs(
+    dataset: CloudDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    segmenter = Segmenter.build(TINY)
+    history = segmenter.fit(dataset, dataset, epochs=1, batch_size=4, progress=True)
+    assert f"epoch 1 of 1, best val_dice {history['val_dice'][0]:.4f}" in capsys.readouterr().out
+
+
 def moved(config: ModelConfig, dataset: CloudDataset, **options: Any) -> dict[str, bool]:
     segmenter = Segmenter.build(config)
     before = get_weights(segmenter.model)

@@ -123,7 +123,7 @@ def fit_network(network: keras.Model, config: ModelConfig, data: TrainingData, o
     with _Bar(options, run.steps) as bar:
         try:
             while not run.is_over():
-                bar.show(run.progress)
+                bar.show(run.progress.epoch + 1, run.progress)
                 run.train_epoch(bar)
                 run.end_epoch()
                 bar.tell(run.progress)
@@ -235,14 +235,15 @@ class _Bar(ProgressBar):
         self._epochs = options.epochs
         self._shown = self.add_task("", total=steps)
 
-    def show(self, progress: Progress) -> None:
+    def show(self, epoch: int, progress: Progress) -> None:
         best = "" if progress.best_epoch is None else f", best val_dice {max(progress.history['val_dice']):.4f}"
-        self.update(self._shown, description=f"epoch {progress.epoch + 1} of {self._epochs}{best}")
+        self.update(self._shown, description=f"epoch {epoch} of {self._epochs}{best}")
 
     def advance_to(self, step: int) -> None:
         self.update(self._shown, completed=step)
 
     def tell(self, progress: Progress) -> None:
+        self.show(progress.epoch, progress)
         if not self.disable:
             figures = ", ".join(f"{name} {values[-1]:.4f}" for name, values in progress.history.items())
             self.console.print(f"epoch {progress.epoch} of {self._epochs}: {figures}", highlight=False)

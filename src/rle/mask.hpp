@@ -40,7 +40,7 @@ constexpr Columns all_columns(Shape shape) noexcept { return {0, shape.width}; }
 // Scratch space: 24 bytes per row.
 void encode_mask(const MaskView& mask, Columns columns, Boundaries& boundaries);
 
-// Writes every pixel of these columns. Scratch space: 8 bytes per row.
+// Writes every pixel of these columns. Scratch space: 8 bytes per row, or 512 KiB where that is more.
 void decode_mask(const Run* runs, std::int64_t count, const PixelView& mask, Columns columns);
 
 }  // namespace cloudrle
