@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError, DataError, ImageError, MissingExtraError
     from cloudseg_sdk.inference.prediction import Prediction, Predictions
     from cloudseg_sdk.segmenter import Segmenter
+    from cloudseg_sdk.training.config import TrainConfig
 
 __all__ = [
     "Augmentation",
@@ -32,6 +33,7 @@ __all__ = [
     "Prediction",
     "Predictions",
     "Segmenter",
+    "TrainConfig",
     "__version__",
 ]
 
@@ -49,6 +51,7 @@ _HOMES = {
     "Prediction": "cloudseg_sdk.inference.prediction",
     "Predictions": "cloudseg_sdk.inference.prediction",
     "Segmenter": "cloudseg_sdk.segmenter",
+    "TrainConfig": "cloudseg_sdk.training.config",
 }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -14,10 +15,13 @@ from cloudseg_sdk import __version__
 from cloudseg_sdk.errors import CloudsegError
 
 if TYPE_CHECKING:
-    from cloudseg_sdk.config import TTA
+    from cloudseg_sdk.config import TTA, ModelConfig
     from cloudseg_sdk.metrics import Report
     from cloudseg_sdk.segmenter import Segmenter
     from cloudseg_sdk.training.calibrate import Calibration
+    from cloudseg_sdk.training.config import TrainConfig
+
+_Config = TypeVar("_Config", "ModelConfig", "TrainConfig")
 
 OVERLAY_SIZE = (700, 1050)  # (height, width) at most: as much as a screen shows
 
@@ -81,95 +85,97 @@ def demo(
 def train(
     data: DataOption,
     out: Annotated[Path, typer.Option(help="The .cloudseg file to write.", show_default=False)],
-    preset: Annotated[Literal["default", "notebook"], typer.Option(help="The network.")] = "default",
-    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the network's input.")] = "256x384",
-    filters: Annotated[str, typer.Option(help="Filters of each level of the default network.")] = "16,32,64,128,256",
-    output_stride: Annotated[int, typer.Option(help="Input size over map size: 1, 2 or 4.")] = 2,
-    encoder: Annotated[str, typer.Option(help="unetpp, efficientnetlite0 or one of keras.applications.")] = "unetpp",
-    encoder_weights: Annotated[
-        str | None, typer.Option(help="Of the encoder: imagenet, or a file.", show_default=False)
+    preset: Annotated[
+        Literal["default", "notebook"], typer.Option(help="Network and training; what follows changes parts of it.")
+    ] = "default",
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of the network's input.")] = None,
+    filters: Annotated[str | None, typer.Option(help="Filters of each level, such as 16,32,64,128,256.")] = None,
+    output_stride: Annotated[int | None, typer.Option(help="Input size over map size: 1, 2 or 4.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="unetpp, efficientnetlite0 or one of keras.applications.")] = None,
+    encoder_weights: Annotated[str | None, typer.Option(help="Of the encoder: imagenet, or a file.")] = None,
+    presence_head: Annotated[
+        bool | None, typer.Option("--presence-head", help="Also predict whether a class is there at all.")
     ] = None,
-    presence_head: Annotated[bool, typer.Option(help="Also predict whether a class is there at all.")] = False,
     label_shape: LabelShapeOption = "1400x2100",
-    epochs: Annotated[int, typer.Option(min=1)] = 25,
-    batch_size: Annotated[int, typer.Option(min=1)] = 8,
-    learning_rate: Annotated[float, typer.Option(help="The highest of the schedule.")] = 1e-3,
+    epochs: Annotated[int | None, typer.Option()] = None,
+    batch_size: Annotated[int | None, typer.Option()] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest of the schedule.")] = None,
     loss: Annotated[
-        str, typer.Option(help="dice, bce_dice, bce_positive_dice, tversky, focal_tversky or lovasz.")
-    ] = "bce_dice",
-    presence_weight: Annotated[float, typer.Option(help="Of the presence head in the loss.")] = 0.1,
-    ema: Annotated[float, typer.Option(help="Share that a step keeps of the averaged weights; 0: no average.")] = 0.998,
-    encoder_rate: Annotated[float, typer.Option(help="The encoder's learning rate over the others'.")] = 1.0,
+        str | None, typer.Option(help="dice, bce_dice, bce_positive_dice, tversky, focal_tversky or lovasz.")
+    ] = None,
+    presence_weight: Annotated[float | None, typer.Option(help="Of the presence head in the loss.")] = None,
+    ema: Annotated[
+        float | None, typer.Option(help="Share that a step keeps of the averaged weights; 0: no average.")
+    ] = None,
+    encoder_rate: Annotated[float | None, typer.Option(help="The encoder's learning rate over the others'.")] = None,
     frozen_stages: Annotated[
-        int | None,
-        typer.Option(min=0, help="Encoder stages that stay, with all its batch statistics.", show_default=False),
+        int | None, typer.Option(help="Encoder stages that stay, with all its batch statistics.")
     ] = None,
-    patience: Annotated[
-        int | None, typer.Option(min=1, help="Stop after so many epochs without a better score.", show_default=False)
-    ] = None,
+    keep: Annotated[str | None, typer.Option(help="best or last: the epoch whose weights are kept.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without a better score.")] = None,
     checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="Folder to keep the run in; goes on with the one that is there.", show_default=False),
+        Path | None, typer.Option(help="Folder to keep the run in; goes on with the one that is there.")
     ] = None,
     tta: Annotated[
         Literal["none", "flips"], typer.Option(help="flips: calibrate for the average over mirror images.")
     ] = "none",
     seed: Annotated[int, typer.Option(help="Of split, weights, order and augmentation.")] = 0,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder to keep decoded images in for the next run.", show_default=False)
-    ] = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder to keep decoded images in for the next run.")] = None,
     dtype: Annotated[Literal["float32", "float16"], typer.Option(help="How weights are stored.")] = "float32",
 ) -> None:
     """Train a network on your own labels, calibrate it, score it, and save it.
 
     80% of the images train, 10% choose the best epoch and the thresholds, 10% are held out for the score that is
     printed and saved. Ctrl-C ends training early and keeps the best epoch; with --checkpoint a run that was killed goes
-    on as if it had not been. Needs the extra `tensorflow`.
+    on as if it had not been. What is not given is as in the preset: `ModelConfig` and `TrainConfig` have the values.
+    Needs the extra `tensorflow`.
 
     Example: `cloudseg train --data clouds/ --out model.cloudseg --size 128x192 --epochs 10`
     """
-    from cloudseg_sdk.config import Encoder, ModelConfig
+    from cloudseg_sdk.config import ModelConfig
     from cloudseg_sdk.data.dataset import CloudDataset
     from cloudseg_sdk.segmenter import Segmenter
+    from cloudseg_sdk.training.config import TrainConfig
 
-    if preset == "notebook":
-        config = ModelConfig.notebook()
-    else:
-        config = ModelConfig(
-            input_size=_parse_size(size),
-            filters=_parse_numbers(filters),
-            output_stride=output_stride,
-            encoder=cast(Encoder, encoder),  # ModelConfig says what there is
-            presence_head=presence_head,
-        )
+    notebook = preset == "notebook"
+    network = _changed(
+        ModelConfig.notebook() if notebook else ModelConfig(),
+        input_size=None if size is None else _parse_size(size),
+        filters=None if filters is None else _parse_numbers(filters),
+        output_stride=output_stride,
+        encoder=encoder,
+        presence_head=presence_head,
+    )
     _require_parent(out, "model.cloudseg")
     dataset = CloudDataset.from_kaggle(data, _parse_size(label_shape))
-    if cache is not None:
-        dataset = dataset.cache(config.input_size, cache)
-    training, rest = dataset.split(validation=0.2, seed=seed)
-    validation, held_out = rest.split(validation=0.5, seed=seed)
-    typer.echo(f"{len(training):,} images to train on, {len(validation):,} to calibrate on, {len(held_out):,} held out")
-
-    segmenter = Segmenter.build(config, seed=seed, encoder_weights=encoder_weights)
+    segmenter = Segmenter.build(network, seed=seed, encoder_weights=encoder_weights)
     import keras  # here, because build explains what to install where it is missing
 
-    options: dict[str, Any] = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "loss": loss,
-        "presence_weight": presence_weight,
-        "ema": ema,
-        "encoder_rate": encoder_rate,
-        "frozen_stages": frozen_stages,
-        "patience": patience,
-        "seed": seed,
-    }
+    training = _changed(
+        TrainConfig.notebook() if notebook else TrainConfig(),
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        loss=loss,
+        presence_weight=presence_weight,
+        ema=ema,
+        encoder_rate=encoder_rate,
+        frozen_stages=frozen_stages,
+        keep=keep,
+        patience=patience,
+        seed=seed,
+    )
+    if cache is not None:
+        dataset = dataset.cache(network.input_size, cache)
+    learned, rest = dataset.split(validation=0.2, seed=seed)
+    validation, held_out = rest.split(validation=0.5, seed=seed)
+    typer.echo(f"{len(learned):,} images to train on, {len(validation):,} to calibrate on, {len(held_out):,} held out")
+
     history: dict[str, list[float]] = {}
     try:
-        history = segmenter.fit(training, validation, **options, checkpoint=checkpoint)
+        history = segmenter.fit(learned, validation, training, checkpoint=checkpoint)
     except KeyboardInterrupt:
-        typer.echo("\ninterrupted: going on with the weights of the best epoch so far")
+        typer.echo("\ninterrupted: going on with the weights kept so far")
     plain = segmenter.evaluate(held_out)
     calibration = segmenter.calibrate(validation, tta=tta)
     report = segmenter.evaluate(held_out)
@@ -183,8 +189,8 @@ def train(
             "history": history,
         },
         provenance={
-            "images": {"training": len(training), "calibration": len(validation), "held_out": len(held_out)},
-            "options": options,
+            "images": {"training": len(learned), "calibration": len(validation), "held_out": len(held_out)},
+            "training": {**training.to_dict(), "encoder_weights": encoder_weights},
             "versions": {"cloudseg-sdk": __version__, "keras": keras.__version__, "backend": keras.backend.backend()},
         },
     )
@@ -355,6 +361,11 @@ def _print_calibration(calibration: Calibration) -> None:
     for step in calibration.steps:
         crossed = "-" if step.cross_fitted is None else f"{step.cross_fitted:.4f}"
         typer.echo(f"  {step.name:<12}{step.dice:>10.4f}{crossed:>10}")
+
+
+def _changed(preset: _Config, **values: Any) -> _Config:
+    """Replace what was given; the record says what is wrong with it."""
+    return replace(preset, **{name: value for name, value in values.items() if value is not None})
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cloudseg_sdk.bundle import Bundle, find_bundle, read_bundle, write_bundle
 from cloudseg_sdk.config import CLOUD_CLASSES, TTA, Decision, ModelConfig, check_members, check_tta
-from cloudseg_sdk.data.augment import Augmentation
 from cloudseg_sdk.data.dataset import CloudDataset
 from cloudseg_sdk.data.images import Source
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
@@ -21,13 +20,13 @@ from cloudseg_sdk.inference.prediction import Prediction, Predictions
 from cloudseg_sdk.metrics import Report, truth_at_metric_size
 from cloudseg_sdk.network import EngineName, Network, import_keras
 from cloudseg_sdk.page import Evaluation, write_page
+from cloudseg_sdk.training.config import TrainConfig
 
 if TYPE_CHECKING:
     import keras
 
     from cloudseg_sdk.training.calibrate import Calibration
     from cloudseg_sdk.training.checkpoints import History
-    from cloudseg_sdk.training.learner import Precision
 
 
 class Segmenter:
@@ -231,62 +230,26 @@ class Segmenter:
         self,
         train: CloudDataset,
         validation: CloudDataset,
+        config: TrainConfig | None = None,
         *,
-        epochs: int = 25,
-        batch_size: int = 8,
-        learning_rate: float = 1e-3,
-        loss: str | keras.losses.Loss = "bce_dice",
-        augmentation: Augmentation | None = None,
-        head_weights: Sequence[float] | None = None,
-        presence_weight: float = 0.1,
-        ema: float = 0.998,
-        encoder_rate: float = 1.0,
-        frozen_stages: int | None = None,
-        precision: Precision = "auto",
-        patience: int | None = None,
         checkpoint: str | Path | None = None,
-        seed: int = 0,
         progress: bool = True,
     ) -> History:
         """Train the network, and keep the weights of the best epoch.
 
-        AdamW under a cosine schedule with warm-up, gradients clipped to a norm of 1. Datasets that
-        :meth:`CloudDataset.cache` has not been called on are read into memory at the network's size. Weights and
-        optimizer steps stay on Keras' default device. On a CPU the same call gives the same weights, to the bit.
+        Datasets that :meth:`CloudDataset.cache` has not been called on are read into memory at the network's size.
+        Weights and optimizer steps stay on Keras' default device. On a CPU the same call gives the same weights, to the
+        bit.
 
         Parameters
         ----------
         train, validation
             Their classes must be the model's. No image should be in both.
-        epochs, batch_size, learning_rate
-            The learning rate is the schedule's highest.
-        loss
-            "dice", "bce_dice", "bce_positive_dice", "tversky", "focal_tversky", "lovasz", or a Keras loss of masks and
-            probabilities ``(N, H, W, C)``.
-        augmentation
-            What may happen to each image and its masks; None for the preset ``Augmentation()``.
-        head_weights
-            Of the heads of deep supervision, from the shallowest to the last; only their ratios count. None for equal
-            ones.
-        presence_weight
-            Of the presence head's binary cross-entropy beside `loss`; its target is whether a mask has any pixel.
-        ema
-            What is measured and kept is not the last step's weights but their exponential moving average, of which each
-            step keeps this share, less in the beginning; 0 for no average.
-        encoder_rate
-            Learning rate of an encoder other than "unetpp", as a multiple of the others'.
-        frozen_stages
-            How many of the encoder's stages, from stride 2 on, keep their weights. From 0 on, batch normalization keeps
-            its statistics in all of them, which saves a good part of the time. None trains everything.
-        precision
-            "bfloat16" for what is not weights, as "auto" does on a GPU, or "float32".
-        patience
-            Stop after this many epochs without a better ``val_dice``.
+        config
+            How to train: epochs, loss, learning rate and so on; None for ``TrainConfig()``.
         checkpoint
-            A folder for ``last.npz``, ``best.npz`` and ``history.csv``, written after each epoch and every two minutes.
+            A folder for ``last.npz``, ``kept.npz`` and ``history.csv``, written after each epoch and every two minutes.
             Where it holds this run already, training goes on from there, and ends as if it had never stopped.
-        seed
-            Of the order of images, of their augmentation, and of dropout.
         progress
             Show a progress bar.
 
@@ -301,34 +264,20 @@ class Segmenter:
         DataError, ImageError
             Where the datasets do not fit, or an image cannot be read.
         ConfigError
-            Where an argument cannot be, or the checkpoint is another run's; the message says in what.
+            Where the configuration does not fit the network, or the checkpoint is another run's; the message says in
+            what.
         CloudsegError
             Where the loss becomes infinite or not a number; the message names the batch.
         """
         network = self._only_network()
         model = network.model
-        from cloudseg_sdk.training.fit import FitOptions, fit_network, load_training_data, shares
+        from cloudseg_sdk.training.fit import fit_network, load_training_data
 
-        options = FitOptions(
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            loss=loss,
-            augmentation=augmentation or Augmentation(),
-            head_shares=shares(self.config, head_weights),
-            presence_weight=presence_weight,
-            ema=ema,
-            encoder_rate=encoder_rate,
-            frozen_stages=frozen_stages,
-            precision=precision,
-            patience=patience,
-            checkpoint=None if checkpoint is None else Path(checkpoint),
-            seed=seed,
-            progress=progress,
-        )
-        data = load_training_data(self.config, train, validation, progress=progress)
+        config = config or TrainConfig()
+        folder = None if checkpoint is None else Path(checkpoint)
+        data = load_training_data(self.config, train, validation, config, progress=progress)
         try:
-            return fit_network(model, self.config, data, options)
+            return fit_network(model, self.config, data, config, folder, progress=progress)
         finally:  # what belonged to the weights before training
             network.forget_engine()
             self._decision = Decision.plain(len(self.classes))

@@ -457,22 +457,31 @@ def learning_rate(step: int, steps: int, highest: float) -> float:
 
 
 def adamw(
-    weights: Sequence[Maps], gradients: Sequence[Sequence[Maps]], highest: float, rates: Sequence[float]
+    weights: Sequence[Maps],
+    gradients: Sequence[Sequence[Maps]],
+    learning_rates: Sequence[float],
+    rates: Sequence[float],
+    decay: float,
+    epsilon: float,
+    clip: float,
 ) -> list[Maps]:
-    """Kingma & Ba 2015, algorithm 1, with Loshchilov & Hutter 2019's decay of kernels; gradients clipped together."""
+    """Kingma & Ba 2015 in the form before section 2.1, with Loshchilov & Hutter 2019's decay of kernels.
+
+    Gradients are clipped together.
+    """
     found = [np.array(weight, np.float64) for weight in weights]
     first, second = [np.zeros(one.shape) for one in found], [np.zeros(one.shape) for one in found]
     for step, parts in enumerate(gradients):
         norm = math.sqrt(sum(float((part.astype(np.float64) ** 2).sum()) for part in parts))
         for i, part in enumerate(parts):
-            gradient = part / max(1.0, norm)
-            rate = rates[i] * learning_rate(step, len(gradients), highest)
+            gradient = part / max(1.0, norm / clip)
+            rate = rates[i] * learning_rates[step]
             if found[i].ndim > 1:
-                found[i] = found[i] - rate * 1e-3 * found[i]
+                found[i] = found[i] - rate * decay * found[i]
             first[i] = 0.9 * first[i] + 0.1 * gradient
             second[i] = 0.999 * second[i] + 0.001 * gradient**2
-            unbiased = first[i] / (1 - 0.9 ** (step + 1)), second[i] / (1 - 0.999 ** (step + 1))
-            found[i] = found[i] - rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-7)
+            rate *= math.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
+            found[i] = found[i] - rate * first[i] / (np.sqrt(second[i]) + epsilon)
     return found
 
 

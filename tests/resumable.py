@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cloudseg_sdk import CloudDataset, ModelConfig, Segmenter
+from cloudseg_sdk import CloudDataset, ModelConfig, Segmenter, TrainConfig
 
 CONFIG = ModelConfig(input_size=(32, 48), filters=(4, 6, 8), dropout=0.2, presence_head=True)
 EPOCHS, BATCHES = 3, 4
@@ -19,11 +19,8 @@ def train(data: Path, checkpoint: Path | None) -> Segmenter:
     segmenter.fit(
         dataset[:7],
         dataset[7:],
-        epochs=EPOCHS,
-        batch_size=2,
-        learning_rate=0.01,
+        TrainConfig(epochs=EPOCHS, batch_size=2, learning_rate=0.01, seed=3),
         checkpoint=checkpoint,
-        seed=3,
         progress=False,
     )
     return segmenter

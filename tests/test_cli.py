@@ -1,9 +1,11 @@
 """The command line as its users meet it, in this process but for one test."""
 
 import gzip
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +14,7 @@ import pandas as pd
 import pytest
 
 from cloudrle import RLE
-from cloudseg_sdk import CloudDataset, Segmenter
+from cloudseg_sdk import CloudDataset, ModelConfig, Segmenter, TrainConfig
 from cloudseg_sdk.cli import main
 from cloudseg_sdk.config import TTA
 from cloudseg_sdk.synthetic import write_dataset
@@ -111,6 +113,15 @@ def test_flips_are_asked_for_or_remembered(
         np.testing.assert_allclose(table["score"], np.ravel(wanted), atol=1e-5)
 
 
+def test_the_notebooks_preset_is_its_network_and_its_training(cloudseg: Run, data: Path, tmp_path: Path) -> None:
+    model = tmp_path / "notebook.cloudseg"
+    assert cloudseg("train", "--data", data, "--out", model, "--preset", "notebook", *TINY, "--batch-size", "2") == 0
+    saved = Segmenter.load(model)
+    assert saved.config == replace(ModelConfig.notebook(), input_size=(32, 48), filters=(4, 6, 8))
+    wanted = replace(TrainConfig.notebook(), epochs=1, batch_size=2).to_dict()
+    assert saved.provenance["training"] == json.loads(json.dumps({**wanted, "encoder_weights": None}))
+
+
 def test_a_run_in_a_checkpoint_is_gone_on_with(cloudseg: Run, data: Path, tmp_path: Path) -> None:
     options = [*TINY, "--encoder", "efficientnetlite0", "--presence-head", "--presence-weight", "0.3", "--ema", "0.9"]
     options += [
@@ -125,11 +136,11 @@ def test_a_run_in_a_checkpoint_is_gone_on_with(cloudseg: Run, data: Path, tmp_pa
     ]
     for name in ("first", "again"):
         assert cloudseg("train", "--data", data, "--out", tmp_path / f"{name}.cloudseg", *options) == 0
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["best.npz", "history.csv", "last.npz"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["history.csv", "kept.npz", "last.npz"]
     first, again = (Segmenter.load(tmp_path / f"{name}.cloudseg") for name in ("first", "again"))
     assert (first.config.encoder, first.config.presence_head) == ("efficientnetlite0", True)
     assert first.metrics == again.metrics
-    assert first.provenance["options"]["encoder_rate"] == 0.3
+    assert first.provenance["training"]["encoder_rate"] == 0.3
     changed = cloudseg("train", "--data", data, "--out", tmp_path / "m.cloudseg", *options, "--ema", "0.5")
     assert changed == (
         f"cloudseg: {tmp_path / 'run'} holds a run with ema=0.9, not 0.5; give another folder, or call it as before"

@@ -38,7 +38,7 @@ ARROWS = {
     | {"bundle", "data", "evaluation", "inference", "metrics", "models", "network", "page", "training"},
     "cli": BASE | {"__init__", "data", "doctor", "inference", "metrics", "segmenter", "synthetic", "training"},
     "__main__": {"cli"},
-    "__init__": BASE | {"data", "inference", "segmenter"},
+    "__init__": BASE | {"data", "inference", "segmenter", "training"},
 }
 
 

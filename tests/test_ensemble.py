@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cloudseg_sdk import BundleError, CloudDataset, CloudsegError, ConfigError, Decision, ModelConfig, Segmenter
+from cloudseg_sdk import (
+    BundleError,
+    CloudDataset,
+    CloudsegError,
+    ConfigError,
+    Decision,
+    ModelConfig,
+    Segmenter,
+    TrainConfig,
+)
 from cloudseg_sdk.bundle import MANIFEST, Bundle, read_bundle, write_bundle
 from cloudseg_sdk.inference.engines import OpenVINOEngine
 from cloudseg_sdk.inference.postprocess import decide, presence_scores
@@ -127,7 +136,7 @@ def test_what_was_changed_is_what_is_saved(files: list[Path], tmp_path: Path) ->
 
 
 def test_what_an_ensemble_cannot_do_is_said(ensemble: Segmenter, dataset: CloudDataset) -> None:
-    for call in (lambda: ensemble.model, lambda: ensemble.fit(dataset, dataset, epochs=1)):
+    for call in (lambda: ensemble.model, lambda: ensemble.fit(dataset, dataset, TrainConfig(epochs=1))):
         with pytest.raises(CloudsegError, match=r"an ensemble has no network of its own; .* \.members\[0\]\.model"):
             call()
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -20,11 +20,21 @@ import resumable
 from keras import ops
 from numpy.typing import NDArray
 
-from cloudseg_sdk import Augmentation, BundleError, CloudDataset, CloudsegError, ConfigError, ModelConfig, Segmenter
+from cloudseg_sdk import (
+    Augmentation,
+    BundleError,
+    CloudDataset,
+    CloudsegError,
+    ConfigError,
+    ModelConfig,
+    Segmenter,
+    TrainConfig,
+)
 from cloudseg_sdk.models.weights import get_weights
 from cloudseg_sdk.training.batches import Samples
+from cloudseg_sdk.training.config import LossName
 from cloudseg_sdk.training.learner import Learner, copy_for_training
-from cloudseg_sdk.training.losses import BCEDice
+from cloudseg_sdk.training.losses import LOSSES, BCEDice
 from cloudseg_sdk.training.optimizer import make_optimizer
 
 TINY = replace(resumable.CONFIG, dropout=0.0, filters=(4, 6, 8))
@@ -45,18 +55,27 @@ def same(one: Segmenter, other: Segmenter) -> bool:
 # Optimizer and average
 
 
+ADAMW = TrainConfig(learning_rate=0.1, encoder_rate=0.25)
+ADAM = TrainConfig(learning_rate=0.1, schedule="constant", weight_decay=0, epsilon=0.1, clip_norm=None)
+
+
 @pytest.mark.parametrize("steps", [1, 12, 45])
-def test_weights_move_by_adamw_under_the_schedule_each_at_its_rate(steps: int) -> None:
+@pytest.mark.parametrize("config", [ADAMW, replace(ADAMW, weight_decay=0.1, clip_norm=0.5), ADAM], ids=str)
+def test_weights_move_by_adamw_under_the_schedule_each_at_its_rate(config: TrainConfig, steps: int) -> None:
     random = np.random.default_rng(0)
     shapes = ((3, 4), (4,), (2, 5))
     starts = [random.normal(size=shape) for shape in shapes]
     variables = [keras.Variable(start.astype(np.float32), name=name) for name, start in zip("abc", starts, strict=True)]
-    optimizer = make_optimizer(variables, {variables[2].path}, 0.25, 0.1, steps)
+    optimizer = make_optimizer(variables, {variables[2].path}, config, steps)
     # Of both kinds: a norm that is clipped, and one that is not.
     gradients = [[random.normal(0, 0.1 + step % 2, shape) for shape in shapes] for step in range(steps)]
     for parts in gradients:
         optimizer.apply([ops.convert_to_tensor(part, "float32") for part in parts], variables)
-    wanted = reference.adamw(starts, gradients, 0.1, (1, 1, 0.25))
+    cosine = config.schedule == "cosine"
+    rates = [reference.learning_rate(step, steps, 0.1) if cosine else 0.1 for step in range(steps)]
+    clip = config.clip_norm or np.inf
+    scales = (1, 1, config.encoder_rate)
+    wanted = reference.adamw(starts, gradients, rates, scales, config.weight_decay, config.epsilon, clip)
     for variable, array in zip(variables, wanted, strict=True):
         np.testing.assert_allclose(ops.convert_to_numpy(variable), array, atol=2e-5)
 
@@ -65,7 +84,7 @@ def make_learner(config: ModelConfig, decay: float, seed: int = 0) -> Learner:
     copy = copy_for_training(Segmenter.build(config, seed=seed).model, config, "float32", None, 0)
     heads = config.nested if config.deep_supervision else 1
     learner = Learner(copy, config, BCEDice(), (1 / heads,) * heads, 0.1, decay)
-    learner.compile(make_optimizer(learner.trainable_variables, (), 1, 0.05, 20))
+    learner.compile(make_optimizer(learner.trainable_variables, (), TrainConfig(learning_rate=0.05), 20))
     return learner
 
 
@@ -108,10 +127,11 @@ def test_without_a_decay_the_weights_are_the_last_steps() -> None:
         np.testing.assert_array_equal(average, ops.convert_to_numpy(weight))
 
 
-def fit(segmenter: Segmenter, dataset: CloudDataset, **options: Any) -> dict[str, list[float]]:
-    return segmenter.fit(
-        dataset[:4], dataset[4:7], **{"epochs": 2, "batch_size": 2, "learning_rate": 0.01, "progress": False} | options
-    )
+def fit(
+    segmenter: Segmenter, dataset: CloudDataset, checkpoint: str | Path | None = None, **options: Any
+) -> dict[str, list[float]]:
+    config = TrainConfig(**({"epochs": 2, "batch_size": 2, "learning_rate": 0.01} | options))
+    return segmenter.fit(dataset[:4], dataset[4:7], config, checkpoint=checkpoint, progress=False)
 
 
 def test_fit_measures_and_keeps_averaged_weights(dataset: CloudDataset) -> None:
@@ -132,7 +152,7 @@ def test_the_bar_ends_with_the_best_score_of_all_epochs(
     dataset: CloudDataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     segmenter = Segmenter.build(TINY)
-    history = segmenter.fit(dataset, dataset, epochs=1, batch_size=4, progress=True)
+    history = segmenter.fit(dataset, dataset, TrainConfig(epochs=1, batch_size=4), progress=True)
     assert f"epoch 1 of 1, best val_dice {history['val_dice'][0]:.4f}" in capsys.readouterr().out
 
 
@@ -232,7 +252,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(
         resumed = resumable.train(dataset_folder, tmp_path / "run")
     assert len(steps) == resumable.EPOCHS * resumable.BATCHES - step
     assert same(resumed, whole[0])
-    for name in ("history.csv", "best.npz", "last.npz"):
+    for name in ("history.csv", "kept.npz", "last.npz"):
         one, other = tmp_path / "run" / name, whole[1] / name
         if name == "history.csv":
             assert one.read_text() == other.read_text()
@@ -262,7 +282,8 @@ def test_another_run_is_not_gone_on_with(dataset: CloudDataset, tmp_path: Path) 
         ({"learning_rate": 0.02}, "learning_rate=0.01, not 0.02"),
         ({"epochs": 3}, "epochs=1, not 3"),
         ({"ema": 0.5}, "ema=0.998, not 0.5"),
-        ({"loss": BCEDice()}, "loss='bce_dice', not 'BCEDice'"),
+        ({"keep": "last"}, "keep='best', not 'last'"),
+        ({"loss": BCEDice()}, f"loss='bce_dice', not {TrainConfig(loss=BCEDice()).to_dict()['loss']}"),
     ]
     for options, words in cases:
         with pytest.raises(ConfigError) as caught:
@@ -276,7 +297,7 @@ def test_another_run_is_not_gone_on_with(dataset: CloudDataset, tmp_path: Path) 
 
 def test_a_damaged_checkpoint_is_named(dataset: CloudDataset, tmp_path: Path) -> None:
     fit(Segmenter.build(TINY), dataset, checkpoint=tmp_path)
-    for name in ("best.npz", "last.npz"):
+    for name in ("kept.npz", "last.npz"):
         data = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(data[: len(data) // 2])
         with pytest.raises(BundleError, match=rf"{name} is damaged: "):
@@ -300,6 +321,59 @@ def test_training_stops_when_it_has_waited_long_enough(dataset: CloudDataset) ->
     assert segmenter.evaluate(dataset[4:7]).dice == pytest.approx(max(scores), abs=1e-4)
 
 
+def test_the_last_epoch_is_kept_where_that_is_asked_for(dataset: CloudDataset, tmp_path: Path) -> None:
+    best, last, resumed = (Segmenter.build(TINY) for _ in range(3))
+    options: dict[str, Any] = {"epochs": 3, "learning_rate": 0.1, "loss": Worse(), "ema": 0}
+    history = fit(best, dataset, **options)
+    assert fit(last, dataset, tmp_path, **options, keep="last") == history
+    assert history["val_dice"][-1] < max(history["val_dice"])
+    assert last.evaluate(dataset[4:7]).dice == pytest.approx(history["val_dice"][-1], abs=1e-4)
+    assert best.evaluate(dataset[4:7]).dice == pytest.approx(max(history["val_dice"]), abs=1e-4)
+    fit(resumed, dataset, tmp_path, **options, keep="last")
+    assert same(last, resumed)
+
+
+def test_the_notebooks_training_is_the_notebooks() -> None:
+    """``adam = Adam(lr = 0.05, epsilon = 0.1)``, ``bce_dice_loss``, batches of 10, 25 epochs, the last one saved."""
+    config = TrainConfig.notebook()
+    assert (config.epochs, config.batch_size, config.keep) == (25, 10, "last")
+    assert (config.learning_rate, config.schedule, config.epsilon) == (0.05, "constant", 0.1)
+    assert (config.weight_decay, config.clip_norm, config.ema) == (0, None, 0)
+    assert config.augmentation == Augmentation.none()
+    random = np.random.default_rng(0)
+    truth, maps = (random.random((10, 4, 6, 4)) < 0.3).astype(np.float32), random.uniform(0.01, 0.99, (10, 4, 6, 4))
+    entropy = -(truth * np.log(maps) + (1 - truth) * np.log(1 - maps)).mean()
+    dice = (2 * (truth * maps).sum() + 1) / (truth.sum() + maps.sum() + 1)
+    assert not isinstance(config.loss, str)
+    assert float(config.loss(truth, maps.astype(np.float32))) == pytest.approx(entropy + 1 - dice, rel=1e-5)
+
+
+def test_the_notebooks_network_trains_as_it_did(dataset: CloudDataset) -> None:
+    small = replace(ModelConfig.notebook(), input_size=(32, 48), filters=(4, 6, 8))
+    segmenter = Segmenter.build(small)
+    history = segmenter.fit(dataset[:6], dataset[6:], replace(TrainConfig.notebook(), epochs=3), progress=False)
+    assert np.isfinite(list(history.values())).all()
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_a_configuration_is_json() -> None:
+    for config in (TrainConfig(head_weights=(1, 2), seed=3), TrainConfig.notebook()):
+        assert json.loads(json.dumps(config.to_dict())).keys() == vars(config).keys()
+    assert TrainConfig.notebook().to_dict()["loss"] == {
+        "name": "BCEDice",
+        "reduction": "sum_over_batch_size",
+        "per": "batch",
+        "smooth": 1.0,
+        "bce_weight": 1.0,
+        "dice_weight": 1.0,
+    }
+    assert TrainConfig(augmentation=Augmentation.none()).to_dict()["augmentation"]["warp"] == 0
+
+
+def test_every_name_of_a_loss_has_one() -> None:
+    assert get_args(LossName) == tuple(LOSSES)
+
+
 class Cliff(BCEDice):
     """Not a number where more of a batch is foreground than this share."""
 
@@ -316,19 +390,24 @@ def test_a_loss_that_is_no_number_names_its_batch(dataset: CloudDataset) -> None
     _, masks = Samples.of(dataset, TINY, progress=False).stack(slice(None, 4))
     shares = masks.mean(axis=(1, 2, 3))
     loss = Cliff(float(np.sort(shares)[-2:].mean()))
-    options = {"batch_size": 1, "augmentation": Augmentation.flips_only(), "epochs": 1}
+    options: dict[str, Any] = {"batch_size": 1, "augmentation": Augmentation.flips_only(), "epochs": 1}
     with pytest.raises(CloudsegError) as caught:
         fit(Segmenter.build(TINY), dataset, loss=loss, **options)
     name = dataset[int(shares.argmax())].image.name
-    pattern = (
-        rf"loss became nan in epoch 1; in its batch [1-4], which is {name}; the best weights so far are kept\. Try "
-    )
-    assert re.fullmatch(pattern + r"a learning rate below 0\.01\.", str(caught.value))
+    pattern = rf"loss became nan in epoch 1; in its batch [1-4], which is {name}; the weights of the epochs before are "
+    assert re.fullmatch(pattern + r"kept\. Try a learning rate below 0\.01\.", str(caught.value))
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"clip_norm": 0}, "clip_norm must be None or a positive number, got 0"),
+        ({"epsilon": None}, "epsilon must be a positive number, got None"),
+        ({"weight_decay": -1}, "weight_decay must be 0 or a positive number, got -1"),
+        ({"schedule": "linear"}, "schedule must be one of cosine, constant, got 'linear'"),
+        ({"keep": "first"}, "keep must be one of best, last, got 'first'"),
+        ({"augmentation": None}, "augmentation must be an Augmentation, got None"),
+        ({"ema": "1"}, "ema must be at least 0 and below 1, got '1'"),
         ({"ema": 1.0}, "ema must be at least 0 and below 1, got 1.0"),
         ({"ema": float("nan")}, "ema must be at least 0 and below 1, got nan"),
         ({"encoder_rate": 0}, "encoder_rate must be a positive number, got 0"),
@@ -337,7 +416,7 @@ def test_a_loss_that_is_no_number_names_its_batch(dataset: CloudDataset) -> None
         ({"precision": "float16"}, "precision must be one of auto, float32, bfloat16, got 'float16'"),
     ],
 )
-def test_what_no_run_can_have(options: dict[str, Any], words: str, dataset: CloudDataset) -> None:
+def test_what_no_run_can_have(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        fit(Segmenter.build(TINY), dataset, **options)
+        TrainConfig(**options)
     assert str(caught.value) == words

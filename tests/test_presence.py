@@ -14,7 +14,7 @@ import pytest
 import reference
 from numpy.typing import NDArray
 
-from cloudseg_sdk import CloudDataset, ConfigError, Decision, ModelConfig, Segmenter
+from cloudseg_sdk import CloudDataset, ConfigError, Decision, ModelConfig, Segmenter, TrainConfig
 from cloudseg_sdk.bundle import read_bundle, write_bundle
 from cloudseg_sdk.data.augment import Augmentation
 from cloudseg_sdk.inference.engines import KerasEngine, OpenVINOEngine
@@ -266,11 +266,9 @@ def test_the_loss_adds_the_heads_entropy_against_classes_that_have_a_pixel(
     history = segmenter.fit(
         dataset,
         dataset,
-        epochs=1,
-        batch_size=1,
-        loss="dice",
-        presence_weight=weight,
-        augmentation=Augmentation.flips_only(),
+        TrainConfig(
+            epochs=1, batch_size=1, loss="dice", presence_weight=weight, augmentation=Augmentation.flips_only()
+        ),
         progress=False,
     )
     assert history["loss"][0] == pytest.approx(wanted, rel=1e-3)  # the flip moves a single pixel
@@ -282,12 +280,14 @@ def test_the_head_learns_what_is_there(dataset: CloudDataset) -> None:
     segmenter.fit(
         dataset,
         dataset,
-        epochs=40,
-        batch_size=1,
-        learning_rate=0.02,
-        loss="dice",
-        presence_weight=1.0,
-        augmentation=Augmentation.flips_only(),
+        TrainConfig(
+            epochs=40,
+            batch_size=1,
+            learning_rate=0.02,
+            loss="dice",
+            presence_weight=1.0,
+            augmentation=Augmentation.flips_only(),
+        ),
         progress=False,
     )
     (image,) = Samples.of(dataset, CONFIG, progress=False).images
@@ -299,7 +299,7 @@ def test_the_head_learns_what_is_there(dataset: CloudDataset) -> None:
 @pytest.mark.parametrize("weight", [-0.1, float("nan"), float("inf")])
 def test_a_weight_that_no_loss_can_have(dataset: CloudDataset, weight: float) -> None:
     with pytest.raises(ConfigError) as caught:
-        Segmenter.build(CONFIG).fit(dataset, dataset, presence_weight=weight)
+        Segmenter.build(CONFIG).fit(dataset, dataset, TrainConfig(presence_weight=weight))
     assert str(caught.value) == f"presence_weight must be 0 or a positive number, got {weight!r}"
 
 
@@ -313,11 +313,7 @@ def test_heads_weigh_as_told(dataset: CloudDataset, weights: tuple[float, float]
     history = segmenter.fit(
         dataset,
         dataset,
-        epochs=1,
-        batch_size=1,
-        loss="dice",
-        head_weights=weights,
-        augmentation=Augmentation.flips_only(),
+        TrainConfig(epochs=1, batch_size=1, loss="dice", head_weights=weights, augmentation=Augmentation.flips_only()),
         progress=False,
     )
     assert history["loss"][0] == pytest.approx(wanted, rel=1e-3)
@@ -329,7 +325,7 @@ def test_heads_weigh_as_told(dataset: CloudDataset, weights: tuple[float, float]
 )
 def test_weights_that_no_heads_can_have(dataset: CloudDataset, weights: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError) as caught:
-        Segmenter.build(CONFIG).fit(dataset, dataset, head_weights=weights)
+        Segmenter.build(CONFIG).fit(dataset, dataset, TrainConfig(head_weights=weights))
     assert str(caught.value) == (
         f"head_weights must be 2 numbers of at least 0, one for each head and not all 0; got {weights!r}"
     )

@@ -17,7 +17,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from cloudrle import RLE
-from cloudseg_sdk import Augmentation, CloudDataset, ModelConfig, Segmenter
+from cloudseg_sdk import Augmentation, CloudDataset, ModelConfig, Segmenter, TrainConfig
 from cloudseg_sdk.config import Decision
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError, ImageError
 from cloudseg_sdk.inference.postprocess import presence_scores
@@ -328,7 +328,7 @@ def trained(train: CloudDataset, validation: CloudDataset) -> Trained:
     """Trained until the boxes are found."""
     segmenter = Segmenter.build(TINY, seed=0)
     history = segmenter.fit(
-        train, validation, epochs=15, batch_size=2, learning_rate=0.03, loss="bce_dice", progress=False
+        train, validation, TrainConfig(epochs=15, batch_size=2, learning_rate=0.03, loss="bce_dice"), progress=False
     )
     return Trained(segmenter, history)
 
@@ -370,11 +370,9 @@ def test_two_heads_train_on_the_mean_of_their_losses_plus_the_penalty(tmp_path: 
     history = segmenter.fit(
         dataset,
         dataset,
-        epochs=6,
-        batch_size=1,
-        learning_rate=0.02,
-        loss="bce_dice",
-        augmentation=Augmentation.flips_only(),
+        TrainConfig(
+            epochs=6, batch_size=1, learning_rate=0.02, loss="bce_dice", augmentation=Augmentation.flips_only()
+        ),
         progress=False,
     )
     assert history["loss"][0] == pytest.approx((first + last) / 2 + penalty, rel=1e-4)
@@ -424,11 +422,13 @@ def test_every_image_reaches_the_network_in_every_epoch_in_the_seeds_order(tmp_p
         Segmenter.build(FLAT).fit(
             dataset,
             everything,
-            epochs=4,
-            batch_size=3,
-            augmentation=Augmentation.flips_only(),
-            loss=Recorder(lambda y_true: seen.extend(y_true[:, :, 0, 0].sum(axis=1).astype(int))),
-            seed=3,
+            TrainConfig(
+                epochs=4,
+                batch_size=3,
+                augmentation=Augmentation.flips_only(),
+                loss=Recorder(lambda y_true: seen.extend(y_true[:, :, 0, 0].sum(axis=1).astype(int))),
+                seed=3,
+            ),
             progress=False,
         )
     finally:
@@ -454,7 +454,7 @@ def test_the_best_epoch_is_kept_when_later_ones_are_worse(
 ) -> None:
     segmenter = snapshot(trained)
     history = segmenter.fit(
-        train, validation, epochs=4, batch_size=2, learning_rate=0.1, loss=Backwards(), progress=False
+        train, validation, TrainConfig(epochs=4, batch_size=2, learning_rate=0.1, loss=Backwards()), progress=False
     )
     best = max(history["val_dice"])
     assert best > history["val_dice"][-1] + 0.05
@@ -465,7 +465,7 @@ def test_the_best_epoch_is_kept_when_later_ones_are_worse(
 def test_every_named_loss_falls_on_one_batch(name: str, train: CloudDataset) -> None:
     segmenter = Segmenter.build(FLAT, seed=0)
     history = segmenter.fit(
-        train[:4], train[:1], epochs=12, batch_size=4, learning_rate=0.02, loss=name, progress=False
+        train[:4], train[:1], TrainConfig(epochs=12, batch_size=4, learning_rate=0.02, loss=name), progress=False
     )
     assert len(history["loss"]) == 12
     assert history["loss"][-1] < 0.97 * history["loss"][0]
@@ -477,7 +477,9 @@ def test_one_seed_trains_the_same_weights(train: CloudDataset) -> None:
     for elsewhere in (1, 2):
         segmenter = Segmenter.build(FLAT, seed=7)
         keras.utils.set_random_seed(elsewhere)
-        histories.append(segmenter.fit(train, train[:2], epochs=2, batch_size=2, learning_rate=0.01, progress=False))
+        histories.append(
+            segmenter.fit(train, train[:2], TrainConfig(epochs=2, batch_size=2, learning_rate=0.01), progress=False)
+        )
         results.append(get_weights(segmenter.model))
     for path, array in results[0].items():
         np.testing.assert_allclose(array, results[1][path], atol=1e-6)  # threads may add in another order
@@ -490,7 +492,9 @@ def test_a_keras_loss_of_the_users_own_trains_and_is_measured_over_all_images(
     """Validation runs in batches of the same size, which do not divide the seven images."""
     segmenter = Segmenter.build(FLAT, seed=0)
     loss = keras.losses.BinaryCrossentropy()
-    history = segmenter.fit(train, validation, epochs=5, batch_size=3, learning_rate=0.02, loss=loss, progress=False)
+    history = segmenter.fit(
+        train, validation, TrainConfig(epochs=5, batch_size=3, learning_rate=0.02, loss=loss), progress=False
+    )
     assert history["loss"][-1] < history["loss"][0]
     _, truth = dense(validation, FLAT)
     best = int(np.argmax(history["val_dice"]))
@@ -503,7 +507,7 @@ def test_training_a_saved_model_forgets_its_engine_and_decision(train: CloudData
     segmenter = Segmenter.load(tmp_path / "old.cloudseg", engine="openvino")
     segmenter.calibrate(train[:3])
     before = segmenter(train[0].image)
-    segmenter.fit(train[:4], train[:1], epochs=3, batch_size=2, learning_rate=0.05, progress=False)
+    segmenter.fit(train[:4], train[:1], TrainConfig(epochs=3, batch_size=2, learning_rate=0.05), progress=False)
     assert segmenter.decision == Decision.plain(2)
     assert segmenter.metrics == {}
     assert segmenter.engine == "keras"  # the graph that OpenVINO ran holds the old weights
@@ -533,7 +537,7 @@ def test_a_dataset_that_does_not_fit_is_refused_and_nothing_is_forgotten(case: s
     weights = get_weights(segmenter.model)
     first, second, message = refusals(train)[case]
     with pytest.raises(DataError, match=message):
-        segmenter.fit(first, second, epochs=1, progress=False)
+        segmenter.fit(first, second, TrainConfig(epochs=1), progress=False)
     assert segmenter.decision is decision
     for path, array in get_weights(segmenter.model).items():
         np.testing.assert_array_equal(array, weights[path])
@@ -545,7 +549,7 @@ def test_an_unreadable_image_stops_before_training_and_nothing_is_forgotten(tmp_
     decision = segmenter.calibrate(dataset).decision
     dataset[1].image.write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"1\.png"):
-        segmenter.fit(dataset[:1], dataset, epochs=1, progress=False)
+        segmenter.fit(dataset[:1], dataset, TrainConfig(epochs=1), progress=False)
     assert segmenter.decision is decision
 
 
@@ -570,7 +574,7 @@ def test_an_unreadable_image_stops_before_training_and_nothing_is_forgotten(tmp_
 )
 def test_a_bad_option_is_named(bad: dict[str, Any], train: CloudDataset) -> None:
     with pytest.raises(ConfigError, match=rf"^{next(iter(bad))} must be .*got "):
-        Segmenter.build(FLAT).fit(train, train, **{"epochs": 1, "progress": False, **bad})
+        Segmenter.build(FLAT).fit(train, train, TrainConfig(**{"epochs": 1, **bad}), progress=False)
 
 
 def test_ctrl_c_keeps_the_best_weights_so_far(train: CloudDataset) -> None:
@@ -584,7 +588,10 @@ def test_ctrl_c_keeps_the_best_weights_so_far(train: CloudDataset) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         segmenter.fit(
-            train, train[:2], epochs=5, batch_size=2, learning_rate=0.01, loss=Recorder(interrupt), progress=False
+            train,
+            train[:2],
+            TrainConfig(epochs=5, batch_size=2, learning_rate=0.01, loss=Recorder(interrupt)),
+            progress=False,
         )
     assert len(kept) == 2
     assert max(float(np.abs(array - kept[1][path]).max()) for path, array in kept[0].items()) > 1e-4
@@ -622,7 +629,7 @@ def test_weights_that_stop_being_numbers_are_an_error_and_never_the_best(
     kept: list[dict[str, NDArray[np.float32]]] = []
     loss = Poison(armed=False, called=lambda: kept.append(get_weights(segmenter.model)))
     with pytest.raises(CloudsegError, match=rf"^{name} became nan in epoch 2; .* learning rate below 0\.001"):
-        segmenter.fit(train[:4], nothing, epochs=3, batch_size=batch_size, loss=loss, progress=False)
+        segmenter.fit(train[:4], nothing, TrainConfig(epochs=3, batch_size=batch_size, loss=loss), progress=False)
     assert segmenter.evaluate(nothing).dice < 1
     for path, array in get_weights(segmenter.model).items():
         np.testing.assert_array_equal(array, kept[0][path])
@@ -634,7 +641,7 @@ def test_a_network_ruined_in_its_first_epoch_is_left_as_it_was(
     segmenter = Segmenter.build(FLAT, seed=0)
     before = get_weights(segmenter.model)
     with pytest.raises(CloudsegError, match=r"^loss became nan in epoch 1;"):
-        segmenter.fit(train, train[:2], epochs=2, batch_size=2, loss=Poison(armed=True), progress=False)
+        segmenter.fit(train, train[:2], TrainConfig(epochs=2, batch_size=2, loss=Poison(armed=True)), progress=False)
     for path, array in get_weights(segmenter.model).items():
         np.testing.assert_array_equal(array, before[path])
     assert capsys.readouterr().out == ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import cv2
@@ -69,6 +69,11 @@ class Augmentation:
     def flips_only(cls) -> Self:
         """Return the augmentation that mirrors, and does nothing else."""
         return cls(warp=0.0, shift=0.0, scale=0.0, rotation=0.0, brightness=0.0, contrast=0.0, cutout=0.0)
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return the augmentation that does nothing."""
+        return replace(cls.flips_only(), horizontal_flip=0.0, vertical_flip=0.0)
 
     def draw(self, random: np.random.Generator, size: tuple[int, int]) -> Change:
         """Draw what happens to one image of this size.

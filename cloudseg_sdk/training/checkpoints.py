@@ -1,6 +1,6 @@
-"""A training run on disk: what it needs to go on as if nothing had happened, its best weights, its history.
+"""A training run on disk: what it needs to go on as if nothing had happened, the weights to keep, its history.
 
-``last.npz`` is everything that the next step depends on; ``best.npz`` and ``history.csv`` follow from it. Each is
+``last.npz`` is everything that the next step depends on; ``kept.npz`` and ``history.csv`` follow from it. Each is
 written whole or not at all, ``last.npz`` last, so that a kill between them only repeats what was done.
 """
 
@@ -98,14 +98,14 @@ class Checkpoint:
         with atomic_path(self._folder / "last.npz") as temporary:
             np.savez(temporary, allow_pickle=False, state=np.array(state), **arrays)
 
-    def save_best(self, weights: Weights) -> None:
-        """Write the weights of the best epoch so far."""
-        with atomic_path(self._folder / "best.npz") as temporary:
+    def save_kept(self, weights: Weights) -> None:
+        """Write the weights that a run would end with now."""
+        with atomic_path(self._folder / "kept.npz") as temporary:
             np.savez(temporary, allow_pickle=False, **{str(number): array for number, array in enumerate(weights)})
 
-    def load_best(self, weights: Sequence[keras.Variable]) -> None:
-        """Give `weights` their values of the best epoch so far."""
-        path = self._folder / "best.npz"
+    def load_kept(self, weights: Sequence[keras.Variable]) -> None:
+        """Give `weights` the values of :meth:`save_kept`."""
+        path = self._folder / "kept.npz"
         _assign(weights, _read(path), path)
 
     def write_history(self, history: History) -> None:

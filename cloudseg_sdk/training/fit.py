@@ -1,13 +1,13 @@
-"""The training loop: steps, the competition's metric after each epoch, best weights kept, going on after a kill."""
+"""The training loop: steps, the competition's metric after each epoch, weights kept, going on after a kill."""
 
 from __future__ import annotations
 
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +16,6 @@ from rich.progress import Progress as ProgressBar
 
 from cloudrle import RLE
 from cloudseg_sdk.config import Decision, ModelConfig
-from cloudseg_sdk.data.augment import Augmentation
 from cloudseg_sdk.data.dataset import CloudDataset
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
 from cloudseg_sdk.inference.engines import Engine, KerasEngine
@@ -26,56 +25,15 @@ from cloudseg_sdk.models.encoders import encoder_stages
 from cloudseg_sdk.models.serving import serving_model
 from cloudseg_sdk.training.batches import Batches, Samples
 from cloudseg_sdk.training.checkpoints import Checkpoint, History, Progress
-from cloudseg_sdk.training.learner import Learner, Precision, copy_for_training
+from cloudseg_sdk.training.config import TrainConfig
+from cloudseg_sdk.training.learner import Learner, copy_for_training
 from cloudseg_sdk.training.losses import LOSSES
 from cloudseg_sdk.training.optimizer import make_optimizer
 
 SECONDS_BETWEEN_SAVES = 120.0  # within an epoch; what a kill may cost
 
 
-@dataclass(frozen=True)
-class FitOptions:
-    """How to train; see :meth:`cloudseg_sdk.Segmenter.fit`."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    loss: str | keras.losses.Loss
-    augmentation: Augmentation
-    head_shares: tuple[float, ...]
-    presence_weight: float
-    ema: float
-    encoder_rate: float
-    frozen_stages: int | None
-    precision: Precision
-    patience: int | None
-    checkpoint: Path | None
-    seed: int
-    progress: bool
-
-    def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0), ("patience", 1), ("frozen_stages", 0)):
-            value = getattr(self, name)
-            if not (type(value) is int and value >= least) and not (value is None and name in _OPTIONAL):
-                choice = "None or " if name in _OPTIONAL else ""
-                raise ConfigError(f"{name} must be {choice}a whole number of at least {least}, got {value!r}")
-        for name in ("learning_rate", "encoder_rate"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name} must be a positive number, got {getattr(self, name)!r}")
-        if not 0 <= self.presence_weight < float("inf"):
-            raise ConfigError(f"presence_weight must be 0 or a positive number, got {self.presence_weight!r}")
-        if not 0 <= self.ema < 1:
-            raise ConfigError(f"ema must be at least 0 and below 1, got {self.ema!r}")
-        if self.precision not in get_args(Precision):
-            raise ConfigError(f"precision must be one of {', '.join(get_args(Precision))}, got {self.precision!r}")
-        if not (self.loss in LOSSES if isinstance(self.loss, str) else isinstance(self.loss, keras.losses.Loss)):
-            raise ConfigError(f"loss must be one of {', '.join(LOSSES)} or a keras.losses.Loss, got {self.loss!r}")
-
-
-_OPTIONAL = ("patience", "frozen_stages")
-
-
-def shares(config: ModelConfig, head_weights: Sequence[float] | None) -> tuple[float, ...]:
+def _head_shares(config: ModelConfig, head_weights: Sequence[float] | None) -> tuple[float, ...]:
     """Return each head's share of the loss: `head_weights` over their sum, None being equal ones."""
     heads = config.nested if config.deep_supervision else 1
     weights = (1.0,) * heads if head_weights is None else tuple(head_weights)
@@ -97,9 +55,10 @@ class TrainingData:
 
 
 def load_training_data(
-    config: ModelConfig, train: CloudDataset, validation: CloudDataset, *, progress: bool
+    config: ModelConfig, train: CloudDataset, validation: CloudDataset, options: TrainConfig, *, progress: bool
 ) -> TrainingData:
-    """Check both datasets, and read into memory what is not cached."""
+    """Check that all fit the network, and read into memory what is not cached."""
+    _head_shares(config, options.head_weights)
     for name, dataset in (("train", train), ("validation", validation)):
         if dataset.classes != config.classes:
             raise DataError(f"{name} has the classes {dataset.classes}, the model {config.classes}")
@@ -113,14 +72,22 @@ def load_training_data(
     )
 
 
-def fit_network(network: keras.Model, config: ModelConfig, data: TrainingData, options: FitOptions) -> History:
-    """Train `network` and leave it with the weights of the epoch that had the best ``val_dice``.
+def fit_network(
+    network: keras.Model,
+    config: ModelConfig,
+    data: TrainingData,
+    options: TrainConfig,
+    checkpoint: Path | None,
+    *,
+    progress: bool,
+) -> History:
+    """Train `network` and leave it with the weights of the epoch that `options` keeps.
 
-    Interrupted by Ctrl-C or an error, it keeps the best weights so far: before the first epoch has ended, those that it
+    Interrupted by Ctrl-C or an error, it keeps those of the epochs so far: before the first has ended, those that it
     began with.
     """
-    run = _Run(network, config, data, options)
-    with _Bar(options, run.steps) as bar:
+    run = _Run(network, config, data, options, checkpoint)
+    with _Bar(options.epochs, run.steps, progress=progress) as bar:
         try:
             while not run.is_over():
                 bar.show(run.progress.epoch + 1, run.progress)
@@ -128,14 +95,21 @@ def fit_network(network: keras.Model, config: ModelConfig, data: TrainingData, o
                 run.end_epoch()
                 bar.tell(run.progress)
         finally:
-            network.set_weights(run.best)
+            network.set_weights(run.kept)
     return run.progress.history
 
 
 class _Run:
-    """A learner, where it stands, and the best weights so far."""
+    """A learner, where it stands, and the weights to keep so far."""
 
-    def __init__(self, network: keras.Model, config: ModelConfig, data: TrainingData, options: FitOptions) -> None:
+    def __init__(
+        self,
+        network: keras.Model,
+        config: ModelConfig,
+        data: TrainingData,
+        options: TrainConfig,
+        checkpoint: Path | None,
+    ) -> None:
         loss = LOSSES[options.loss]() if isinstance(options.loss, str) else options.loss
         self._network = network
         self._options = options
@@ -147,12 +121,12 @@ class _Run:
         self._variables = [*self._learner.variables, *self._learner.optimizer.variables]
         self._checkpoint = None
         self.progress = Progress()
-        if options.checkpoint is not None:
-            self._checkpoint = Checkpoint(options.checkpoint, _describe(network, config, data, options))
+        if checkpoint is not None:
+            self._checkpoint = Checkpoint(checkpoint, _describe(network, config, data, options))
             self.progress = self._checkpoint.load(self._variables) or self.progress
-            if self.progress.best_epoch is not None:
-                self._checkpoint.load_best(network.weights)
-        self.best = network.get_weights()
+            if self.progress.epoch:
+                self._checkpoint.load_kept(network.weights)
+        self.kept = network.get_weights()
 
     def is_over(self) -> bool:
         epoch, best, patience = self.progress.epoch, self.progress.best_epoch, self._options.patience
@@ -175,7 +149,7 @@ class _Run:
                 saved = time.monotonic()
 
     def end_epoch(self) -> None:
-        """Measure the averaged weights, keep them where they are the best, and write what was reached."""
+        """Measure the averaged weights, keep them where that is asked for, and write what was reached."""
         progress = self.progress
         self._network.set_weights(self._learner.averaged_weights())
         val_loss, val_dice = self._validation.measure()
@@ -183,20 +157,20 @@ class _Run:
             raise self._not_finite("val_loss", val_loss, "after its last batch")
         for name, value in (("loss", np.mean(progress.losses)), ("val_loss", val_loss), ("val_dice", val_dice)):
             progress.history[name].append(float(value))
-        improved = progress.best_epoch == progress.epoch
+        keep = self._options.keep == "last" or progress.best_epoch == progress.epoch
         progress.epoch, progress.losses = progress.epoch + 1, []
-        if improved:
-            self.best = self._network.get_weights()
+        if keep:
+            self.kept = self._network.get_weights()
         if self._checkpoint is not None:
-            if improved:
-                self._checkpoint.save_best(self.best)
+            if keep:
+                self._checkpoint.save_kept(self.kept)
             self._checkpoint.write_history(progress.history)
             self._checkpoint.save(progress, self._variables)
 
     def _not_finite(self, name: str, value: float, where: str) -> CloudsegError:
         return CloudsegError(
-            f"{name} became {value} in epoch {self.progress.epoch + 1}; {where}; the best weights so far are kept. Try "
-            f"a learning rate below {self._options.learning_rate}."
+            f"{name} became {value} in epoch {self.progress.epoch + 1}; {where}; the weights of the epochs "
+            f"before are kept. Try a learning rate below {self._options.learning_rate}."
         )
 
 
@@ -229,10 +203,10 @@ class _Validation:
 class _Bar(ProgressBar):
     """A progress bar over all steps, and a line for each epoch."""
 
-    def __init__(self, options: FitOptions, steps: int) -> None:
+    def __init__(self, epochs: int, steps: int, *, progress: bool) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        super().__init__(*columns, disable=not options.progress)
-        self._epochs = options.epochs
+        super().__init__(*columns, disable=not progress)
+        self._epochs = epochs
         self._shown = self.add_task("", total=steps)
 
     def show(self, epoch: int, progress: Progress) -> None:
@@ -250,23 +224,22 @@ class _Bar(ProgressBar):
 
 
 def _make_learner(
-    network: keras.Model, config: ModelConfig, loss: keras.losses.Loss, options: FitOptions, steps: int
+    network: keras.Model, config: ModelConfig, loss: keras.losses.Loss, options: TrainConfig, steps: int
 ) -> Learner:
     copy = copy_for_training(network, config, options.precision, options.frozen_stages, options.seed)
-    learner = Learner(copy, config, loss, options.head_shares, options.presence_weight, options.ema)
+    shares = _head_shares(config, options.head_weights)
+    learner = Learner(copy, config, loss, shares, options.presence_weight, options.ema)
     slow: set[str] = set()
     if options.encoder_rate != 1:
         slow = {weight.path for stage in encoder_stages(copy, config) for layer in stage for weight in layer.weights}
     variables = learner.trainable_variables
-    learner.compile(make_optimizer(variables, slow, options.encoder_rate, options.learning_rate, steps))
+    learner.compile(make_optimizer(variables, slow, options, steps))
     return learner
 
 
-def _describe(network: keras.Model, config: ModelConfig, data: TrainingData, options: FitOptions) -> dict[str, Any]:
+def _describe(network: keras.Model, config: ModelConfig, data: TrainingData, options: TrainConfig) -> dict[str, Any]:
     """Return what decides the course of a run, in JSON values."""
-    kept = {name: value for name, value in vars(options).items() if name not in ("checkpoint", "patience", "progress")}
-    kept["augmentation"] = asdict(options.augmentation)
-    kept["loss"] = options.loss if isinstance(options.loss, str) else type(options.loss).__name__
+    course = {name: value for name, value in options.to_dict().items() if name != "patience"}
     images = hashlib.sha256("/".join(data.names).encode()).hexdigest()
     weights = hashlib.sha256(b"".join(array.tobytes() for array in network.get_weights())).hexdigest()
-    return {**config.to_dict(), **kept, "images": images, "initial_weights": weights}
+    return {**config.to_dict(), **course, "images": images, "initial_weights": weights}

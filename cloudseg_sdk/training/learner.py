@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,8 +14,7 @@ from cloudseg_sdk.models.encoders import encoder_stages
 from cloudseg_sdk.models.serving import Scale, as_list
 from cloudseg_sdk.models.unetpp import build_network
 from cloudseg_sdk.models.weights import get_weights, set_weights
-
-Precision = Literal["auto", "float32", "bfloat16"]
+from cloudseg_sdk.training.config import Precision
 
 
 class Learner(keras.Model):  # type: ignore[misc]  # Keras has no types

@@ -1,4 +1,4 @@
-"""How weights move: AdamW under a cosine schedule, an encoder that was trained before more slowly than the rest."""
+"""How weights move: AdamW under a schedule, an encoder that was trained before more slowly than the rest."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from cloudseg_sdk.training.config import TrainConfig
+
 WARM_UP = 0.05  # of all steps; batch normalization's first statistics make full steps risky
-WEIGHT_DECAY = 1e-3
 
 
 def make_optimizer(
-    variables: list[keras.Variable], slow: Collection[str], slow_rate: float, learning_rate: float, steps: int
+    variables: list[keras.Variable], slow: Collection[str], config: TrainConfig, steps: int
 ) -> keras.optimizers.Optimizer:
     """Build the optimizer of `variables`.
 
@@ -21,23 +22,30 @@ def make_optimizer(
     ----------
     variables
         All that will be trained.
-    slow, slow_rate
-        The paths of those whose learning rate is multiplied by `slow_rate`.
-    learning_rate
-        The highest of the schedule: it rises from 0 over the first 5% of `steps` and falls to 0 along half a cosine.
+    slow
+        The paths of those whose learning rate is multiplied by ``config.encoder_rate``.
+    config
+        Says how; see :class:`TrainConfig`.
+    steps
+        The whole length of the schedule.
     """
-    warm_up = max(1, round(WARM_UP * steps))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        decay_steps=max(1, steps - warm_up),
-        warmup_target=learning_rate,
-        warmup_steps=warm_up,
-    )
-    rates = [slow_rate if variable.path in slow else 1.0 for variable in variables]
-    decays = [WEIGHT_DECAY if len(variable.shape) > 1 else 0.0 for variable in variables]
-    optimizer = _AdamW(schedule, rates, decays)
+    rates = [config.encoder_rate if variable.path in slow else 1.0 for variable in variables]
+    decays = [config.weight_decay if len(variable.shape) > 1 else 0.0 for variable in variables]
+    optimizer = _AdamW(_learning_rate(config, steps), rates, decays, config)
     optimizer.build(variables)
     return optimizer
+
+
+def _learning_rate(config: TrainConfig, steps: int) -> Any:
+    if config.schedule == "constant":
+        return config.learning_rate
+    warm_up = max(1, round(WARM_UP * steps))
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=max(1, steps - warm_up),
+        warmup_target=config.learning_rate,
+        warmup_steps=warm_up,
+    )
 
 
 class _AdamW(keras.optimizers.Adam):  # type: ignore[misc]  # Keras has no types
@@ -46,8 +54,8 @@ class _AdamW(keras.optimizers.Adam):  # type: ignore[misc]  # Keras has no types
     Keras' own decays every variable at the same rate.
     """
 
-    def __init__(self, schedule: Any, rates: list[float], decays: list[float]) -> None:
-        super().__init__(schedule, global_clipnorm=1.0, name="adamw")
+    def __init__(self, learning_rate: Any, rates: list[float], decays: list[float], config: TrainConfig) -> None:
+        super().__init__(learning_rate, epsilon=config.epsilon, global_clipnorm=config.clip_norm, name="adamw")
         self._rates = rates
         self._decays = decays
 
