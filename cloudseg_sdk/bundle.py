@@ -5,8 +5,9 @@
 ``weights.npz``
     One array for each variable, named by its path. No pickles: NumPy refuses them on reading.
 ``model.onnx``
-    The serving graph: uint8 RGB in; out come the class maps of each head, and presence. Absent where the saving machine
-    could not export one.
+    The serving graph: uint8 RGB in; out come the class maps of each head, and presence. Its kernels are not in it but
+    those of ``weights.npz``, by name (:func:`cloudseg_sdk.graph.fill_graph`). Absent where the saving machine could not
+    export one.
 
 An ensemble has its members in place of the latter two, ``member1.cloudseg`` and so on, each a whole file.
 
@@ -18,6 +19,7 @@ up to its own: `_ADDED` says what a field that an older file lacks stands for.
 1. The graph's one output is the last head.
 2. The graph has every head by name (``maps_1``, ...), and ``presence``, unless it was taken over from a file of
    version 1. New are the fields of `_ADDED`.
+3. The graph takes its kernels from the weights, unless it was taken over from an older file.
 """
 
 from __future__ import annotations
@@ -42,9 +44,10 @@ from cloudrle import __version__
 from cloudseg_sdk.config import Decision, ModelConfig, check_members
 from cloudseg_sdk.errors import BundleError, ConfigError
 from cloudseg_sdk.files import atomic_path
+from cloudseg_sdk.graph import fill_graph, strip_graph
 
 SHIPPED = ("clouds",)  # models that come with the package
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 # What a field of the manifest stands for in files older than it, by the version that it came with.
 _ADDED: dict[int, dict[str, Any]] = {
     2: {"config": {"encoder": "unetpp", "presence_head": False}, "decision": {"tta": "none"}, "members": 0},
@@ -65,7 +68,7 @@ class Bundle:
     weights
         By the path of their variable.
     graph
-        ONNX bytes, or None.
+        ONNX bytes with all that it needs, or None.
     metrics, provenance
         JSON values that describe how good the model is and where it comes from.
     members
@@ -94,7 +97,7 @@ def _pack(bundle: Bundle, dtype: Literal["float32", "float16"]) -> bytes:
     else:
         parts = {WEIGHTS: _pack_weights(bundle.weights, dtype)}
         if bundle.graph is not None:
-            parts[GRAPH] = bundle.graph
+            parts[GRAPH] = strip_graph(bundle.graph, bundle.weights)
     manifest = {
         "format_version": FORMAT_VERSION,
         "written_by": f"cloudseg-sdk {__version__}",
@@ -170,11 +173,12 @@ def _unpack(file: Path | io.BytesIO, path: Path, *, inside_ensemble: bool) -> Bu
         check_members([config, *(member.config for member in inner)])
     except (ConfigError, TypeError, AttributeError) as error:
         raise BundleError(f"{path}: {MANIFEST} is damaged: {error}") from error
+    weights = {} if members else _unpack_weights(parts[WEIGHTS], path)
     return Bundle(
         config=config,
         decision=decision,
-        weights={} if members else _unpack_weights(parts[WEIGHTS], path),
-        graph=parts.get(GRAPH),
+        weights=weights,
+        graph=fill_graph(parts[GRAPH], weights) if GRAPH in parts else None,
         metrics=manifest["metrics"],
         provenance=manifest["provenance"],
         members=inner,

@@ -109,9 +109,9 @@ class Network:
         if self._model is None and self.is_whole and self._graph is not None and stored == {np.dtype(dtype)}:
             return self._weights, self._graph
         network = self.model
-        from cloudseg_sdk.models.weights import export
+        from cloudseg_sdk.models.weights import get_weights, to_onnx
 
-        return export(network, self.config, dtype)
+        return get_weights(network), to_onnx(network, self.config)
 
 
 def import_keras() -> Any:

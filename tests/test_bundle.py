@@ -23,6 +23,8 @@ from cloudseg_sdk.network import EngineName
 Parts = dict[str, bytes]
 
 VERSION_1 = Path(__file__).parent / "fixtures" / "bundle" / "version1.cloudseg"
+VERSION_2 = VERSION_1.with_name("version2.cloudseg")
+ENGINES: tuple[EngineName, ...] = ("keras", "openvino")
 CONFIG = ModelConfig(classes=("x", "ÿ"), input_size=(32, 48), filters=(4, 6, 8))
 DECISION = Decision(presence=(0.1, 0.2), threshold=(0.3, 0.4), min_area=(0.0, 0.5))
 
@@ -99,7 +101,7 @@ def test_a_bundle_without_a_graph_comes_back(tmp_path: Path, bundle: Bundle) -> 
 def test_the_manifest_says_what_the_model_is(path: Path) -> None:
     parts = parts_of(path)
     manifest = json.loads(parts[MANIFEST])
-    assert manifest["format_version"] == 2
+    assert manifest["format_version"] == 3
     assert manifest["weights_dtype"] == "float32"
     assert manifest["image"] == {"channel_order": "RGB", "dtype": "uint8", "size": [32, 48]}
     assert manifest["config"]["classes"] == ["x", "ÿ"]
@@ -118,8 +120,7 @@ def test_a_saved_network_predicts_the_same(
     assert first.metrics == {"dice": 0.75}
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), np.uint8)
     wanted = np.array([item.scores for item in first.predict(images)])
-    engines: tuple[EngineName, ...] = ("keras", "openvino")
-    for engine in engines:
+    for engine in ENGINES:
         again = Segmenter.load(tmp_path / "again.cloudseg", engine=engine)
         assert again.engine == engine
         assert (again.config, again.decision, again.metrics) == (first.config, first.decision, first.metrics)
@@ -129,6 +130,21 @@ def test_a_saved_network_predicts_the_same(
         assert np.ptp(wanted) > 0.05  # else anything would do
     kernels = [array for array in read_bundle(tmp_path / "again.cloudseg").weights.values() if array.ndim > 1]
     assert {array.dtype for array in kernels} == {np.dtype(dtype)}
+    saved = len(read_bundle(tmp_path / "again.cloudseg").graph or b"") - len(
+        parts_of(tmp_path / "again.cloudseg")[GRAPH]
+    )
+    assert saved > 4 * sum(array.size for array in kernels)  # the file has them once
+
+
+def test_engines_agree_on_weights_that_were_halved(tiny_bundle: Path, tmp_path: Path) -> None:
+    """The graph's kernels are those of the weights, after rounding too."""
+    Segmenter.load(tiny_bundle, engine="keras").save(tmp_path / "half.cloudseg", dtype="float16")
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), np.uint8)
+    scores = [
+        [item.scores for item in Segmenter.load(tmp_path / "half.cloudseg", engine=engine).predict(images)]
+        for engine in ENGINES
+    ]
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)
 
 
 def test_a_calibrated_decision_is_saved(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -140,9 +156,6 @@ def test_a_calibrated_decision_is_saved(tiny_bundle: Path, tmp_path: Path) -> No
     prediction = segmenter(np.zeros((32, 48, 3), np.uint8))
     assert prediction.scores[0] < 0.9
     assert not prediction.mask(saved.config.classes[0]).any()
-
-
-ENGINES: tuple[EngineName, ...] = ("keras", "openvino")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -163,10 +176,24 @@ def test_a_file_of_format_version_1_predicts_as_it_did(engine: EngineName) -> No
     ]
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_file_of_format_version_2_predicts_as_it_did(engine: EngineName) -> None:
+    """Frozen: float16, with kernels of the graph's own, and a presence head."""
+    segmenter = Segmenter.load(VERSION_2, engine=engine)
+    assert json.loads(parts_of(VERSION_2)[MANIFEST])["format_version"] == 2
+    assert segmenter.config.presence_head
+    assert segmenter.decision == Decision((0.1, 0.2), (0.55, 0.45), (0.0, 0.02), tta="flips")
+    image = (np.arange(16 * 24 * 3) ** 2 % 251).astype(np.uint8).reshape(16, 24, 3)
+    prediction = segmenter(image)
+    # The graph rounded kernels that had their normalization in them, and Keras those that had not.
+    assert prediction.scores == pytest.approx((0.4412653, 0.9619768), abs=1e-4)
+    assert prediction.rles[1].to_kaggle() == "1 13 15 4 20 86 107 70 178 14 193 48 242 118 362 4 367 15 383 2"
+
+
 def test_a_file_of_format_version_1_saved_again_is_of_today(tmp_path: Path) -> None:
     old = Segmenter.load(VERSION_1)
     old.save(tmp_path / "again.cloudseg")
-    assert json.loads(parts_of(tmp_path / "again.cloudseg")[MANIFEST])["format_version"] == 2
+    assert json.loads(parts_of(tmp_path / "again.cloudseg")[MANIFEST])["format_version"] == 3
     again = Segmenter.load(tmp_path / "again.cloudseg")
     assert again.engine == "openvino"
     image = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
@@ -370,12 +397,12 @@ NO_OBJECTS: tuple[Any, ...] = (KeyError, None, [], 5, "x")
         (set_part(MANIFEST, b"{}"), f"{DAMAGED}'format_version'"),
         (set_part(MANIFEST, b"\xff\xff"), f"{DAMAGED}'utf-8' codec can't decode byte 0xff in position 0"),
         (set_part(MANIFEST, b"[" * 100_000), f"{DAMAGED}maximum recursion depth exceeded"),
-        (set_manifest(format_version=0), "PATH has format version 0; this release reads 1 to 2. Upgrade cloudseg-sdk."),
-        (set_manifest(format_version=True), "PATH has format version True; this release reads 1 to 2. "),
-        (set_manifest(format_version=3), "PATH has format version 3; this release reads 1 to 2. Upgrade cloudseg-sdk."),
+        (set_manifest(format_version=0), "PATH has format version 0; this release reads 1 to 3. Upgrade cloudseg-sdk."),
+        (set_manifest(format_version=True), "PATH has format version True; this release reads 1 to 3. "),
+        (set_manifest(format_version=4), "PATH has format version 4; this release reads 1 to 3. Upgrade cloudseg-sdk."),
         (
             set_manifest(format_version="1"),
-            "PATH has format version '1'; this release reads 1 to 2. Upgrade cloudseg-sdk.",
+            "PATH has format version '1'; this release reads 1 to 3. Upgrade cloudseg-sdk.",
         ),
         (set_manifest(format_version=KeyError), f"{DAMAGED}'format_version'"),
         *(

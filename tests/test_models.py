@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import onnx
+import onnx.reference
 import pytest
 from keras.layers import Conv2D, Conv2DTranspose, Dropout, Input, MaxPool2D, concatenate
 from keras.regularizers import l2
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 
 from cloudseg_sdk import ModelConfig, Segmenter
 from cloudseg_sdk.errors import BundleError, ConfigError
+from cloudseg_sdk.graph import fill_graph, strip_graph
 from cloudseg_sdk.inference.engines import OpenVINOEngine
 from cloudseg_sdk.models.serving import Scale, serving_model
 from cloudseg_sdk.models.unetpp import build_network
-from cloudseg_sdk.models.weights import get_weights, halve_graph, set_weights, to_onnx
+from cloudseg_sdk.models.weights import get_weights, name_kernels, set_weights, to_onnx
 
 SIZE = (32, 48)
 TINY = ModelConfig(classes=("a", "b"), input_size=SIZE, filters=(4, 6, 8), output_stride=1)
@@ -599,11 +601,6 @@ def exported(request: pytest.FixtureRequest) -> Exported:
     return Exported(config, network, graph)
 
 
-def kernel_bytes(graph: bytes) -> int:
-    constants = onnx.load_from_string(graph).graph.initializer
-    return sum(onnx.numpy_helper.to_array(constant).nbytes for constant in constants if len(constant.dims) > 1)
-
-
 def test_the_graph_gives_the_same_maps_in_openvino_at_any_batch_size(exported: Exported) -> None:
     engine = OpenVINOEngine(exported.graph)
     batch = images(5)
@@ -621,18 +618,73 @@ def test_a_result_of_openvino_is_not_overwritten_by_the_next(exported: Exported)
     np.testing.assert_array_equal(first, kept)
 
 
-def test_a_halved_graph_has_half_the_bytes_and_maps_within_the_rounding(exported: Exported) -> None:
-    halved = halve_graph(exported.graph)
-    assert 2 * kernel_bytes(halved) == kernel_bytes(exported.graph)
-    onnx.checker.check_model(onnx.load_from_string(halved))
+def test_a_graph_holds_no_kernel_of_its_own(exported: Exported) -> None:
+    weights = get_weights(exported.network)
+    stripped = strip_graph(exported.graph, weights)
+    constants = onnx.load_from_string(stripped).graph.initializer
+    own = {constant.name: onnx.numpy_helper.to_array(constant) for constant in constants}
+    assert not [name for name, array in own.items() if array.ndim > 1 and array.size > array.shape[0]]  # but scales
+    taken = {name for node in onnx.load_from_string(stripped).graph.node for name in node.input} & set(weights)
+    assert taken == {name for name, array in weights.items() if array.ndim > 1}
+    onnx.checker.check_model(onnx.load_from_string(exported.graph), full_check=True)
+
+
+def test_other_kernels_can_be_filled_in(exported: Exported) -> None:
+    """As when they were stored as float16."""
+    weights = get_weights(exported.network)
+    rounded = {name: array.astype(np.float16) if array.ndim > 1 else array for name, array in weights.items()}
     batch = images(4)
-    maps = OpenVINOEngine(halved).run(batch).maps
-    np.testing.assert_allclose(maps, exported.serve(batch), atol=5e-3)
-    if exported.config.normalization == "none":  # else the converter has folded the statistics into the kernels
-        rounded = {
-            path: array.astype(np.float16).astype(np.float32) if array.ndim > 1 else array
-            for path, array in get_weights(exported.network).items()
-        }
-        other = build_network(exported.config)
-        set_weights(other, rounded)
-        np.testing.assert_allclose(maps, predict(serving_model(other, exported.config), batch), atol=1e-5)
+    maps = OpenVINOEngine(fill_graph(strip_graph(exported.graph, weights), rounded)).run(batch).maps
+    assert np.abs(maps - exported.serve(batch)).max() > 1e-5
+    other = build_network(exported.config)
+    set_weights(other, rounded)
+    np.testing.assert_allclose(maps, predict(serving_model(other, exported.config), batch), atol=1e-5)
+
+
+def test_constants_that_are_no_kernels_stay() -> None:
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(3, 3, 4, 5)).astype(np.float32)
+    moved = kernel.transpose(3, 2, 0, 1)
+    near = moved.copy()
+    near[0, 0, 0, 0] *= 1.001
+    constants = {
+        "moved": moved,
+        "scaled": moved * np.array([1, -2, 0, 4e-5, 6e5], np.float32).reshape(5, 1, 1, 1),
+        "near": near,
+        "other": rng.normal(size=moved.shape).astype(np.float32),
+        "double": moved.astype(np.float64),
+        "vector": rng.normal(size=5).astype(np.float32),
+    }
+    outputs = [onnx.helper.make_tensor_value_info(f"out_{name}", 1, None) for name in constants]
+    nodes = [onnx.helper.make_node("Cast", [name], [f"out_{name}"], to=onnx.TensorProto.FLOAT) for name in constants]
+    initializers = [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = onnx.helper.make_model(onnx.helper.make_graph(nodes, "constants", [], outputs, initializers))
+    named = name_kernels(graph.SerializeToString(), {"conv/bias": constants["vector"], "conv/kernel": kernel})
+    kept = {constant.name for constant in onnx.load_from_string(named).graph.initializer}
+    assert kept == {"moved/scale", "scaled/scale", "near", "other", "double", "vector"}
+    found = onnx.reference.ReferenceEvaluator(onnx.load_from_string(fill_graph(named, {"conv/kernel": kernel}))).run(
+        None, {}
+    )
+    for array, wanted in zip(found, constants.values(), strict=True):
+        np.testing.assert_allclose(array, wanted, rtol=1e-6)
+
+
+def test_filled_weights_are_what_onnx_reads() -> None:
+    weights: dict[str, NDArray[Any]] = {
+        "a/kernel": np.arange(600, dtype=np.float16).reshape(2, 300),
+        "ünï": np.array(7, np.float32),
+        "empty": np.zeros((0, 3), np.float32),
+        "a": np.ones(1, np.float32),  # not named, though a part of a name
+    }
+    nodes = [onnx.helper.make_node("Identity", [name], [f"out/{name}"]) for name in list(weights)[:3]]
+    graph = onnx.helper.make_model(onnx.helper.make_graph(nodes, "names", [], [])).SerializeToString()
+    filled = fill_graph(graph, weights)
+    read = {one.name: onnx.numpy_helper.to_array(one) for one in onnx.load_from_string(filled).graph.initializer}
+    assert list(read) == list(weights)[:3]
+    for name, array in read.items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, weights[name])
+    assert strip_graph(filled, weights) == graph
+    others = {**weights, "a/kernel": weights["a/kernel"] + 1}
+    assert strip_graph(filled, others) == filled
+    assert fill_graph(graph, {"a": weights["a"]}) == graph

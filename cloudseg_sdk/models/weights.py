@@ -6,7 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 
 from cloudseg_sdk.config import ModelConfig
 from cloudseg_sdk.errors import BundleError
+from cloudseg_sdk.graph import fill_graph
 from cloudseg_sdk.models.serving import serving_parts
+
+# Orders of axes in ONNX: of a dense kernel, a convolution's (output and input channels first), a depthwise one's.
+_LAYOUTS = {2: ((0, 1), (1, 0)), 4: ((3, 2, 0, 1), (2, 3, 0, 1))}
 
 
 def get_weights(network: keras.Model) -> dict[str, NDArray[np.float32]]:
@@ -39,18 +43,11 @@ def set_weights(network: keras.Model, weights: Mapping[str, NDArray[np.floating[
         variable.assign(weights[path].astype(np.float32))
 
 
-def export(
-    network: keras.Model, config: ModelConfig, dtype: Literal["float32", "float16"]
-) -> tuple[dict[str, NDArray[np.float32]], bytes | None]:
-    """Return the weights of `network`, and its serving graph with kernels as `dtype` where the backend can make one."""
-    graph = to_onnx(network, config)
-    return get_weights(network), halve_graph(graph) if graph is not None and dtype == "float16" else graph
-
-
 def to_onnx(network: keras.Model, config: ModelConfig) -> bytes | None:
     """Export `network` from raw images to every output, with any batch size.
 
     The graph's outputs are ``maps_1``, ``maps_2`` and so on, the last of which predicts, and after them ``presence``.
+    Its kernels have the names of their variables (see :mod:`cloudseg_sdk.graph`).
 
     Returns
     -------
@@ -71,26 +68,59 @@ def to_onnx(network: keras.Model, config: ModelConfig) -> bytes | None:
         graph = path.read_bytes()
     numbers = range(1, config.nested + 1) if config.deep_supervision else [config.nested]
     names = [f"maps_{number}" for number in numbers] + ["presence"] * config.presence_head
-    return _name_outputs(graph, names)
+    weights = get_weights(network)
+    return fill_graph(name_kernels(_name_outputs(graph, names), weights), weights)
 
 
-def halve_graph(graph: bytes) -> bytes:
-    """Store the kernels of an ONNX graph as float16, each followed by a cast, which engines fold away."""
+def name_kernels(graph: bytes, weights: Mapping[str, NDArray[np.float32]]) -> bytes:
+    """Replace the constants of an ONNX graph that are kernels by nodes that make them of the kernels' names.
+
+    A converter brings kernels to ONNX's order of axes, and multiplies each output channel by the scale of the batch
+    normalization that follows; so do the nodes. Engines run them once, when they compile. A constant that is no kernel,
+    to a millionth of its largest value, stays.
+    """
     import onnx
     from onnx import numpy_helper
 
     model = onnx.load_from_string(graph)
-    casts = []
+    kernels = {name: kernel for name, kernel in weights.items() if kernel.ndim > 1}
+    constants, nodes = [], []
     for constant in model.graph.initializer:
-        array = numpy_helper.to_array(constant)
-        if array.dtype == np.float32 and array.ndim > 1:
-            name = constant.name
-            constant.CopyFrom(numpy_helper.from_array(array.astype(np.float16), f"{name}/float16"))
-            casts.append(onnx.helper.make_node("Cast", [constant.name], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
+        found = _find_kernel(numpy_helper.to_array(constant), kernels)
+        if found is None:
+            constants.append(constant)
+            continue
+        name, axes, scale = found
+        moved, factor = f"{constant.name}/moved", f"{constant.name}/scale"
+        constants.append(numpy_helper.from_array(scale, factor))
+        nodes.append(onnx.helper.make_node("Transpose", [name], [moved], perm=axes))
+        nodes.append(onnx.helper.make_node("Mul", [moved, factor], [constant.name]))
+    nodes.extend(model.graph.node)
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend(constants)
     model.graph.node.extend(nodes)
     return bytes(model.SerializeToString())
+
+
+def _find_kernel(
+    constant: NDArray[Any], kernels: Mapping[str, NDArray[np.float32]]
+) -> tuple[str, tuple[int, ...], NDArray[np.float32]] | None:
+    """Return the kernel's name, the order of its axes, and the scale of each output channel, that make `constant`."""
+    if constant.dtype != np.float32 or constant.ndim < 2:
+        return None
+    within = tuple(range(1, constant.ndim))  # an output channel
+    tolerance = 1e-6 * np.abs(constant).max()
+    for name, kernel in kernels.items():
+        for axes in _LAYOUTS.get(kernel.ndim, ()):
+            moved = kernel.transpose(axes)
+            if moved.shape != constant.shape:
+                continue
+            power = np.sum(np.square(moved, dtype=np.float64), within, keepdims=True)
+            product = np.sum(np.multiply(moved, constant, dtype=np.float64), within, keepdims=True)
+            scale = np.divide(product, power, out=np.ones_like(power), where=power > 0).astype(np.float32)
+            if np.abs(moved * scale - constant).max() <= tolerance:
+                return name, axes, scale
+    return None
 
 
 def _name_outputs(graph: bytes, names: list[str]) -> bytes:

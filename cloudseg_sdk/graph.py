@@ -1,0 +1,67 @@
+"""ONNX graphs that take their kernels from named weights, so that a file stores them once. Needs no ``onnx`` package.
+
+ONNX files are protocol buffers, of which one message after another reads as one message with the lists of both
+(https://protobuf.dev/programming-guides/encoding/#last-one-wins). Weights are therefore filled in by appending them.
+Field numbers are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Weights = Mapping[str, NDArray[np.floating[Any]]]
+
+_MODEL_GRAPH, _GRAPH_INITIALIZER, _NODE_INPUT = 7, 5, 1
+_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_DATA = 1, 2, 8, 9
+_FLOAT = 1
+
+
+def fill_graph(graph: bytes, weights: Weights) -> bytes:
+    """Append the weights that the nodes of an ONNX graph take by name, as float32.
+
+    Parameters
+    ----------
+    graph
+        ONNX bytes. A graph that names none of `weights` comes back as it is.
+    weights
+        float32 or float16, by the path of their variable.
+    """
+    return graph + _initializers(graph, weights)
+
+
+def strip_graph(graph: bytes, weights: Weights) -> bytes:
+    """Undo :func:`fill_graph` with the same weights; a graph that was not filled with them comes back as it is."""
+    return graph.removesuffix(_initializers(graph, weights))
+
+
+def _initializers(graph: bytes, weights: Weights) -> bytes:
+    named = {name: array for name, array in weights.items() if _text(_NODE_INPUT, name.encode()) in graph}
+    tensors = b"".join(_text(_GRAPH_INITIALIZER, _tensor(name, array)) for name, array in named.items())
+    return _text(_MODEL_GRAPH, tensors) if named else b""
+
+
+def _tensor(name: str, array: NDArray[np.floating[Any]]) -> bytes:
+    dims = b"".join(_number(_TENSOR_DIMS, length) for length in array.shape)
+    data = np.ascontiguousarray(array, "<f4").tobytes()
+    return dims + _number(_TENSOR_TYPE, _FLOAT) + _text(_TENSOR_NAME, name.encode()) + _text(_TENSOR_DATA, data)
+
+
+def _number(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(value)
+
+
+def _text(field: int, data: bytes) -> bytes:
+    return _varint(field << 3 | 2) + _varint(len(data)) + data
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first; the eighth says that more follow."""
+    digits = bytearray()
+    while value > 0x7F:
+        digits.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*digits, value])
