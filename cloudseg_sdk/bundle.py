@@ -19,7 +19,8 @@ up to its own: `_ADDED` says what a field that an older file lacks stands for.
 1. The graph's one output is the last head.
 2. The graph has every head by name (``maps_1``, ...), and ``presence``, unless it was taken over from a file of
    version 1. New are the fields of `_ADDED`.
-3. The graph takes its kernels from the weights, unless it was taken over from an older file.
+3. The graph takes its kernels from the weights, unless it was taken over from an older file. New is ``parity``: how far
+   each engine's maps were from Keras' when the file was written.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ FORMAT_VERSION = 3
 # What a field of the manifest stands for in files older than it, by the version that it came with.
 _ADDED: dict[int, dict[str, Any]] = {
     2: {"config": {"encoder": "unetpp", "presence_head": False}, "decision": {"tta": "none"}, "members": 0},
+    3: {"parity": {}},
 }
 MANIFEST, WEIGHTS, GRAPH = "manifest.json", "weights.npz", "model.onnx"
 # Far above any UNet++ of eight levels, far below what would exhaust a machine that opens a hostile file.
@@ -71,6 +73,10 @@ class Bundle:
         ONNX bytes with all that it needs, or None.
     metrics, provenance
         JSON values that describe how good the model is and where it comes from.
+    parity
+        See :func:`cloudseg_sdk.parity.measure_parity`; empty in files of versions 1 and 2.
+    graph_data
+        Where `graph` is an OpenVINO model's ``.xml``, its ``.bin``; never in a ``.cloudseg`` file.
     members
         Those of an ensemble, which has no weights and no graph of its own, and the first one's configuration.
     """
@@ -81,6 +87,8 @@ class Bundle:
     graph: bytes | None
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    parity: dict[str, Any] = field(default_factory=dict)
+    graph_data: bytes = b""
     members: tuple[Bundle, ...] = ()
 
 
@@ -108,6 +116,7 @@ def _pack(bundle: Bundle, dtype: Literal["float32", "float16"]) -> bytes:
         "members": len(bundle.members),
         "metrics": bundle.metrics,
         "provenance": bundle.provenance,
+        "parity": bundle.parity,
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
     }
     try:
@@ -181,6 +190,7 @@ def _unpack(file: Path | io.BytesIO, path: Path, *, inside_ensemble: bool) -> Bu
         graph=fill_graph(parts[GRAPH], weights) if GRAPH in parts else None,
         metrics=manifest["metrics"],
         provenance=manifest["provenance"],
+        parity=manifest["parity"],
         members=inner,
     )
 
@@ -227,8 +237,10 @@ def _read_manifest(data: bytes, path: Path) -> dict[str, Any]:
     for added, fields in _ADDED.items():
         if version < added:
             manifest = {**fields, **manifest}
-            for part in ("config", "decision"):
+            for part in fields.keys() & {"config", "decision"}:
                 manifest[part] = {**fields[part], **manifest[part]}
+    if not isinstance(manifest.get("parity"), dict):
+        raise BundleError(f"{path}: {MANIFEST} is damaged: 'parity' is missing or not an object")
     members = manifest.get("members")
     if type(members) is not int or not 0 <= members <= len(manifest["sha256"]):
         raise BundleError(f"{path}: {MANIFEST} is damaged: 'members' is {members!r}")

@@ -1,4 +1,4 @@
-"""The command ``cloudseg``: demo, train, predict, evaluate, convert, doctor."""
+"""The command ``cloudseg``: demo, train, predict, evaluate, convert, export, doctor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
 import typer
 
@@ -16,6 +16,7 @@ from cloudseg_sdk.errors import CloudsegError
 
 if TYPE_CHECKING:
     from cloudseg_sdk.config import TTA, ModelConfig
+    from cloudseg_sdk.exporting import ExportFormat
     from cloudseg_sdk.metrics import Report
     from cloudseg_sdk.segmenter import Segmenter
     from cloudseg_sdk.training.calibrate import Calibration
@@ -35,7 +36,15 @@ app = typer.Typer(
 
 
 EngineOption = Annotated[
-    Literal["auto", "keras", "openvino"], typer.Option(help="What runs the network; auto takes OpenVINO where it can.")
+    Literal["auto", "keras", "onnxruntime", "openvino"],
+    typer.Option(help="What runs the network; auto is OpenVINO where it can be, and Keras on a GPU."),
+]
+PrecisionOption = Annotated[
+    Literal["auto", "float32", "bfloat16"],
+    typer.Option(help="bfloat16 takes about half the time where there is hardware for it; auto is float32."),
+]
+DeviceOption = Annotated[
+    Literal["cpu", "gpu"] | None, typer.Option(help="Default: what the engine likes best.", show_default=False)
 ]
 DataOption = Annotated[Path, typer.Option(help="Folder with train.csv and train_images/.", show_default=False)]
 TTAOption = Annotated[
@@ -206,6 +215,8 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder to write.", show_default=False)],
     engine: EngineOption = "auto",
+    precision: PrecisionOption = "auto",
+    device: DeviceOption = None,
     tta: TTAOption = None,
 ) -> None:
     """Predict masks: writes overlays/*.png, predictions.csv, and submission.csv at 350 x 525.
@@ -217,7 +228,7 @@ def predict(
     from cloudseg_sdk.data.images import list_images
     from cloudseg_sdk.segmenter import Segmenter
 
-    segmenter = Segmenter.load(model, engine=engine)
+    segmenter = Segmenter.load(model, engine=engine, precision=precision, device=device)
     paths = [path for image in images for path in (list_images(image) if image.is_dir() else [image])]
     _predict(segmenter, paths, out, tta)
 
@@ -228,6 +239,8 @@ def evaluate(
     data: DataOption,
     label_shape: LabelShapeOption = "1400x2100",
     engine: EngineOption = "auto",
+    precision: PrecisionOption = "auto",
+    device: DeviceOption = None,
     tta: TTAOption = None,
     report: Annotated[
         Path | None, typer.Option(help="HTML page to write: curves, worst and best scenes.", show_default=False)
@@ -240,7 +253,7 @@ def evaluate(
     from cloudseg_sdk.data.dataset import CloudDataset
     from cloudseg_sdk.segmenter import Segmenter
 
-    segmenter = Segmenter.load(model, engine=engine)
+    segmenter = Segmenter.load(model, engine=engine, precision=precision, device=device)
     if report is not None:
         _require_parent(report, "report.html")
     dataset = CloudDataset.from_kaggle(data, _parse_size(label_shape), segmenter.classes)
@@ -275,6 +288,25 @@ def convert(
         f"{height} x {width} pixels, classes {', '.join(segmenter.classes)}"
     )
     typer.echo(f"wrote {target} ({target.stat().st_size / 1e6:.1f} MB)")
+
+
+@app.command()
+def export(
+    model: ModelArgument,
+    out: Annotated[Path, typer.Argument(help="model.onnx, model.xml (OpenVINO), or a new folder (SavedModel).")],
+) -> None:
+    """Write a model for other programs, after checking that it gives the same maps.
+
+    It takes uint8 RGB images (N, H, W, 3) of the network's size, and gives class maps in [0, 1]. `cloudseg predict`
+    takes ONNX and OpenVINO files too. ONNX needs the extra `onnx`, SavedModel the extra `tensorflow`.
+
+    Example: `cloudseg export clouds clouds.onnx`
+    """
+    from cloudseg_sdk.segmenter import Segmenter
+
+    format = {".onnx": "onnx", ".xml": "openvino"}.get(out.suffix, "saved_model")  # noqa: A001
+    found = Segmenter.load(model).export(out, format=cast("ExportFormat", format))
+    typer.echo(f"wrote {out}; its maps differ by at most {found:.1e}")
 
 
 @app.command()

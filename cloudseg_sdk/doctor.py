@@ -14,6 +14,7 @@ _PACKAGES = (
     "opencv-python-headless",
     "pandas",
     "openvino",
+    "onnxruntime",
     "keras",
     "tensorflow",
     "jax",
@@ -47,14 +48,20 @@ def examine() -> Findings:
     faults = []
     engines = []
 
-    from cloudseg_sdk.inference.engines import import_openvino
+    from cloudseg_sdk.inference.engines import has_bfloat16, import_onnxruntime, import_openvino
 
     try:
         core = import_openvino().Core()
         engines.append("openvino")
         facts.append(("OpenVINO devices", ", ".join(core.available_devices)))
+        facts.append(("OpenVINO precisions", "float32, bfloat16" if has_bfloat16(core) else "float32"))
     except (ImportError, RuntimeError) as error:
         faults.append(f"the openvino engine does not work: {error}")
+    try:
+        facts.append(("ONNX Runtime providers", ", ".join(import_onnxruntime().get_available_providers())))
+        engines.append("onnxruntime")
+    except ImportError:  # an extra
+        pass
     try:
         import keras
 

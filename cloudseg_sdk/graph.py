@@ -1,4 +1,4 @@
-"""ONNX graphs that take their kernels from named weights, so that a file stores them once. Needs no ``onnx`` package.
+"""ONNX graphs that take their kernels from named weights, so that a file stores them once; and their outputs.
 
 ONNX files are protocol buffers, of which one message after another reads as one message with the lists of both
 (https://protobuf.dev/programming-guides/encoding/#last-one-wins). Weights are therefore filled in by appending them.
@@ -7,11 +7,13 @@ Field numbers are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.prot
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cloudseg_sdk.errors import BundleError, MissingExtraError
 
 Weights = Mapping[str, NDArray[np.floating[Any]]]
 
@@ -36,6 +38,42 @@ def fill_graph(graph: bytes, weights: Weights) -> bytes:
 def strip_graph(graph: bytes, weights: Weights) -> bytes:
     """Undo :func:`fill_graph` with the same weights; a graph that was not filled with them comes back as it is."""
     return graph.removesuffix(_initializers(graph, weights))
+
+
+def choose_outputs(names: Sequence[Collection[str]], level: int | None) -> list[int]:
+    """Return the numbers of the outputs to run: the head that predicts and, where there is one, presence.
+
+    Parameters
+    ----------
+    names
+        Of each output.
+    level
+        The head to end at; None for the last, with presence.
+    """
+    if level is None:
+        return list(range(len(names)))[-2 if "presence" in names[-1] else -1 :]
+    wanted = [number for number, own in enumerate(names) if f"maps_{level}" in own]
+    if not wanted:
+        raise BundleError(
+            f"the model's graph has no head of level {level}, because an earlier release wrote it; load it with the "
+            "keras engine and save it again"
+        )
+    return wanted
+
+
+def keep_outputs(graph: bytes, level: int | None, texts: Mapping[str, str] | None = None) -> bytes:
+    """Leave away what the outputs of :func:`choose_outputs` do not need, and add `texts` (needs the extra ``onnx``)."""
+    try:
+        import onnx.utils
+    except ImportError as error:
+        raise MissingExtraError(f"cutting an ONNX graph needs the package onnx ({error})", "onnx") from error
+    model = onnx.load_from_string(graph)
+    names = [output.name for output in model.graph.output]
+    chosen = [names[number] for number in choose_outputs([{name} for name in names], level)]
+    inputs = [one.name for one in model.graph.input]
+    cut = onnx.utils.Extractor(model).extract_model(inputs, chosen)
+    onnx.helper.set_model_props(cut, dict(texts or {}))
+    return bytes(cut.SerializeToString())
 
 
 def _initializers(graph: bytes, weights: Weights) -> bytes:

@@ -3,23 +3,70 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloudseg_sdk.bundle import Bundle
 from cloudseg_sdk.config import ModelConfig
-from cloudseg_sdk.errors import BundleError, MissingExtraError
-from cloudseg_sdk.inference.engines import Engine, KerasEngine, OpenVINOEngine
+from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError, MissingExtraError
+from cloudseg_sdk.graph import Weights
+from cloudseg_sdk.inference.engines import (
+    Device,
+    Engine,
+    KerasEngine,
+    ONNXRuntimeEngine,
+    OpenVINOEngine,
+    Output,
+    keras_device,
+)
+from cloudseg_sdk.parity import TOLERANCE, Parity, measure_parity, probe_images
 
 if TYPE_CHECKING:
     import keras
 
-EngineName = Literal["auto", "keras", "openvino"]
-Weights = Mapping[str, NDArray[np.floating[Any]]]
+EngineName = Literal["auto", "keras", "onnxruntime", "openvino"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is to run a network, and how; see :meth:`cloudseg_sdk.Segmenter.load`."""
+
+    engine: EngineName = "auto"
+    precision: Precision = "auto"
+    device: Device | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("engine", self.engine, get_args(EngineName)),
+            ("precision", self.precision, get_args(Precision)),
+            ("device", self.device, (None, *get_args(Device))),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+        if self.engine == "openvino" and self.device == "gpu":
+            raise ConfigError('the openvino engine runs on the CPU; for device "gpu" take "keras" or "onnxruntime"')
+        if self.engine == "onnxruntime" and self.precision == "bfloat16":
+            raise ConfigError('the onnxruntime engine computes in float32; for bfloat16 take "openvino" or "keras"')
+
+    @property
+    def arithmetic(self) -> Literal["float32", "bfloat16"]:
+        """The precision, decided: float32 unless the other is asked for."""
+        return "bfloat16" if self.precision == "bfloat16" else "float32"
+
+
+class Parts(NamedTuple):
+    """What a file holds of one network; `without_graph` says why there is no graph."""
+
+    weights: Weights
+    graph: bytes | None
+    parity: Parity
+    graph_data: bytes = b""
+    without_graph: str = ""
 
 
 class Network:
@@ -29,44 +76,57 @@ class Network:
     ----------
     config
         Of the network that `weights`, `graph` or `model` hold.
-    weights, graph
-        As in :class:`cloudseg_sdk.bundle.Bundle`; not used where there is a `model`.
+    saved
+        The parts of a file; not used where there is a `model`.
     model
-        None to build it of `weights`.
+        None to build it of `saved`.
     level
         The head to end at; None for the last.
+    choice
+        What is to run it.
     """
 
     def __init__(
         self,
         config: ModelConfig,
         *,
-        weights: Weights | None = None,
-        graph: bytes | None = None,
+        saved: Parts | None = None,
         model: keras.Model | None = None,
         level: int | None = None,
+        choice: Choice | None = None,
     ) -> None:
         self.config = config if level is None else config.pruned(level)
         self._whole = config
-        self._weights = weights or {}
-        self._graph = graph
+        self._saved = saved or Parts({}, None, {})
         self._model = model
+        self._choice = choice or Choice("keras")
         self._engine: Engine | None = None
         self._making = threading.RLock()
 
     @classmethod
-    def open(cls, bundle: Bundle, engine: EngineName, level: int | None, file: str | Path) -> Network:
+    def open(cls, bundle: Bundle, choice: Choice, level: int | None, file: str | Path) -> Network:
         """Open what was read from `file`; a damaged part or a missing backend shows here and not at the first image."""
-        network = cls(bundle.config, weights=bundle.weights, graph=bundle.graph, level=level)
-        if engine == "openvino" and bundle.graph is None:
-            raise BundleError(
-                f"{file} holds no ONNX graph for OpenVINO; load it with the keras engine where tf2onnx is installed "
-                "and save it again"
-            )
-        if engine == "keras" or bundle.graph is None:
+        name = choice.engine
+        if name == "auto":
+            name = "keras" if choice.device == "gpu" or bundle.graph is None else "openvino"
+        choice = Choice(name, choice.precision, choice.device)
+        saved = Parts(bundle.weights, bundle.graph, bundle.parity, bundle.graph_data)
+        network = cls(bundle.config, saved=saved, level=level, choice=choice)
+        if name == "keras":
             _ = network.model
+            return network
+        if bundle.graph is None:
+            raise BundleError(
+                f"{file} holds no ONNX graph for the {name} engine; load it with the keras engine where tf2onnx is "
+                "installed and save it again"
+            )
+        head = None if network.is_whole else level
+        if name == "openvino":
+            network._engine = OpenVINOEngine(bundle.graph, head, choice.arithmetic, bundle.graph_data)
+        elif bundle.graph_data:
+            raise ConfigError(f'{file} is an OpenVINO model, which the onnxruntime engine cannot read; take "openvino"')
         else:
-            network._engine = OpenVINOEngine(bundle.graph, None if network.is_whole else level)
+            network._engine = ONNXRuntimeEngine(bundle.graph, head, choice.device)
         return network
 
     @property
@@ -75,43 +135,99 @@ class Network:
         return self.config == self._whole
 
     @property
+    def parity(self) -> Parity:
+        """How far engines are from Keras, as measured when the file was written."""
+        return self._saved.parity
+
+    @property
     def model(self) -> keras.Model:
         """The Keras network: scaled images in, class maps out."""
         with self._making:
             if self._model is None:
-                import_keras()
-                from cloudseg_sdk.models.unetpp import build_network, prune
-                from cloudseg_sdk.models.weights import set_weights
-
-                network = build_network(self._whole)
-                set_weights(network, self._weights)
-                self._model = network if self.is_whole else prune(network, self.config.nested)
+                self._model = self._build()
             return self._model
+
+    def _build(self) -> keras.Model:
+        import_keras()
+        from cloudseg_sdk.models.unetpp import build_network, prune
+        from cloudseg_sdk.models.weights import has_gpu, set_weights
+
+        if not self._saved.weights:
+            raise BundleError("an exported model has no weights for Keras; use the .cloudseg file that it was made of")
+        device = self._choice.device if self._choice.engine == "keras" else None
+        if device == "gpu" and not has_gpu():
+            raise ConfigError('device "gpu": Keras\' backend sees none; `cloudseg doctor` shows backend and devices')
+        with keras_device(device):
+            network = build_network(self._whole)
+            set_weights(network, self._saved.weights)
+        return network if self.is_whole else prune(network, self.config.nested)
 
     @property
     def engine(self) -> Engine:
         """What runs it: Keras, unless it was opened for another."""
         with self._making:
             if self._engine is None:
-                network = self.model
+                network, choice = self.model, self._choice
                 from cloudseg_sdk.models.serving import serving_model
+                from cloudseg_sdk.models.weights import copy_network
 
-                self._engine = KerasEngine(serving_model(network, self.config))
+                if choice.arithmetic == "bfloat16":
+                    with keras_device(choice.device):
+                        network = copy_network(network, self.config, "mixed_bfloat16")
+                self._engine = KerasEngine(serving_model(network, self.config), choice.device)
             return self._engine
 
     def forget_engine(self) -> None:
-        """Make a new engine when next asked: this one runs the weights of before training."""
+        """Make a new Keras engine when next asked: this one runs the weights of before training."""
+        if self._choice.engine != "keras":
+            self._choice = Choice("keras")
         self._engine = None
 
-    def parts(self, dtype: Literal["float32", "float16"]) -> tuple[Weights, bytes | None]:
+    def parts(self, dtype: Literal["float32", "float16"]) -> Parts:
         """Return weights and graph as they are now: the file's own where nobody has had the model to change it."""
-        stored = {array.dtype for array in self._weights.values() if array.ndim > 1}
-        if self._model is None and self.is_whole and self._graph is not None and stored == {np.dtype(dtype)}:
-            return self._weights, self._graph
+        stored = {array.dtype for array in self._saved.weights.values() if array.ndim > 1}
+        unchanged = self._model is None and self.is_whole and self._saved.graph is not None
+        if unchanged and stored == {np.dtype(dtype)}:
+            return self._saved
         network = self.model
         from cloudseg_sdk.models.weights import get_weights, to_onnx
 
-        return get_weights(network), to_onnx(network, self.config)
+        weights, graph = get_weights(network), to_onnx(network, self.config)
+        if graph is None:
+            return Parts(weights, None, {}, without_graph="tf2onnx (on JAX jax2onnx) is missing")
+        images = probe_images(self.config)
+        parity = measure_parity(graph, images, self.run_exactly(images))
+        for name, distances in parity.items():
+            if distances["float32"] > TOLERANCE:
+                found = f"{name}'s maps differ from Keras' by up to {distances['float32']:.2g}"
+                return Parts(weights, None, {}, without_graph=f"{found}, more than {TOLERANCE:g}")
+        return Parts(weights, graph, parity)
+
+    def graph(self) -> tuple[bytes, int | None]:
+        """Return an ONNX graph of the network, and the head to end at."""
+        if self._model is None and self._saved.graph is not None and not self._saved.graph_data:
+            return self._saved.graph, None if self.is_whole else self.config.nested
+        found = self.parts("float32")
+        if found.graph is None:
+            raise CloudsegError(f"there is no ONNX graph to export: {found.without_graph}")
+        return found.graph, None
+
+    def run_exactly(self, images: NDArray[np.uint8]) -> Output:
+        """Run a batch in float32: with Keras, or where nobody has asked for its model, with the file's graph."""
+        if self._model is None and self._saved.graph is not None:
+            head = None if self.is_whole else self.config.nested
+            return OpenVINOEngine(self._saved.graph, head, data=self._saved.graph_data).run(images)
+        return _run_eagerly(self.model, self.config, images)
+
+
+def _run_eagerly(network: keras.Model, config: ModelConfig, images: NDArray[np.uint8]) -> Output:
+    """Run a batch once, without compiling for it."""
+    from keras.ops import convert_to_numpy
+
+    from cloudseg_sdk.models.serving import as_list, serving_model
+
+    outputs = as_list(serving_model(network, config)(images, training=False))
+    return Output(*(convert_to_numpy(array) for array in outputs))
 
 
 def import_keras() -> Any:

@@ -14,11 +14,12 @@ from cloudseg_sdk.data.dataset import CloudDataset
 from cloudseg_sdk.data.images import Source
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
 from cloudseg_sdk.evaluation import evaluate_outputs, report_scenes
-from cloudseg_sdk.inference.engines import Engine, EnsembleEngine, Output
+from cloudseg_sdk.exporting import SUFFIXES, ExportFormat, export_network, read_exported
+from cloudseg_sdk.inference.engines import Device, Engine, EnsembleEngine, Output
 from cloudseg_sdk.inference.pipeline import Images, OnError, Options, predict_images, run_images
 from cloudseg_sdk.inference.prediction import Prediction, Predictions
 from cloudseg_sdk.metrics import Report, truth_at_metric_size
-from cloudseg_sdk.network import EngineName, Network, import_keras
+from cloudseg_sdk.network import Choice, EngineName, Network, Parts, Precision, import_keras
 from cloudseg_sdk.page import Evaluation, write_page
 from cloudseg_sdk.training.config import TrainConfig
 
@@ -121,16 +122,32 @@ class Segmenter:
         return cls(None, members=members)
 
     @classmethod
-    def load(cls, model: str | Path, *, engine: EngineName = "auto", level: int | None = None) -> Segmenter:
+    def load(
+        cls,
+        model: str | Path,
+        *,
+        engine: EngineName = "auto",
+        precision: Precision = "auto",
+        device: Device | None = None,
+        level: int | None = None,
+    ) -> Segmenter:
         """Open a saved model.
 
         Parameters
         ----------
         model
-            "clouds" for the one that comes with the package, or the path of a ``.cloudseg`` file.
+            "clouds" for the one that comes with the package, or the path of a ``.cloudseg`` file, or of an ``.onnx`` or
+            OpenVINO ``.xml`` file of :meth:`export`.
         engine
-            "openvino" needs no deep-learning framework; "keras" runs on Keras' backend, and on its GPU. "auto" takes
-            OpenVINO where the file holds a graph for it.
+            "openvino" and "onnxruntime" (extra ``onnx``) need no deep-learning framework; "keras" runs on Keras'
+            backend. "auto" is Keras for ``device="gpu"`` and where the file holds no graph, and else OpenVINO.
+        precision
+            Of the arithmetic. "auto" is float32 on every engine. "bfloat16" takes half the time on a CPU that computes
+            in it, or a GPU, and moves maps by about 0.01 (:attr:`parity` says it of this model); OpenVINO and Keras
+            have it.
+        device
+            "cpu" or "gpu". None is the CPU for OpenVINO, which knows nothing else here, the GPU for ONNX Runtime where
+            its CUDA provider is installed, and Keras' default device.
         level
             Use only the nested U-Net that ends at this head, 1 being the shallowest: faster, less accurate (pruning,
             section 3.3 of arXiv:1807.10165). None for all. Thresholds and metrics belong to the whole network
@@ -141,15 +158,14 @@ class Segmenter:
         BundleError
             Where the file is missing, damaged or of a later version; the message names the part.
         ConfigError
-            Where the network has no such level.
+            Where the network has no such level, or the engine or this machine no such precision or device.
         MissingExtraError
             Where the engine is not installed; the message says how to install it.
         """
-        bundle = read_bundle(find_bundle(model))
-        if engine not in ("auto", "keras", "openvino"):
-            raise ValueError(f'engine must be "auto", "keras" or "openvino", got {engine!r}')
+        choice = Choice(engine, precision, device)
+        bundle = _read_model(find_bundle(model))
         parts = bundle.members or (bundle,)
-        networks = [Network.open(part, engine, level, model) for part in parts]
+        networks = [Network.open(part, choice, level, model) for part in parts]
         check_members([network.config for network in networks])  # a level may have cost some their presence head
         opened = tuple(cls(network, saved=part) for network, part in zip(networks, parts, strict=True))
         return cls(None, members=opened, saved=bundle) if bundle.members else opened[0]
@@ -182,7 +198,7 @@ class Segmenter:
         from cloudseg_sdk.models.legacy import read_legacy
 
         config, weights = read_legacy(Path(path), classes, input_size)
-        network = Network(config, weights=weights)
+        network = Network(config, saved=Parts(weights, None, {}))
         _ = network.model  # weights that do not fit show here
         return cls(network)
 
@@ -215,6 +231,15 @@ class Segmenter:
     def provenance(self) -> dict[str, Any]:
         """Where the model comes from, as saved with it."""
         return dict(self._provenance)
+
+    @property
+    def parity(self) -> dict[str, dict[str, float]]:
+        """How far maps and presence of each engine and precision were at most from Keras' in float32.
+
+        Measured when the model was saved, with what was installed there; nothing for a model that was not, or by an
+        earlier release. An ensemble's members have it.
+        """
+        return {} if self._members else self._only_network().parity
 
     @property
     def engine(self) -> str:
@@ -400,7 +425,8 @@ class Segmenter:
         Needs Keras and a backend, but for a model that was loaded for OpenVINO and is saved with the dtype it has.
 
         It holds an ONNX graph, for engines that need no framework, wherever the backend's exporter is installed
-        (tf2onnx comes with the extra ``tensorflow``); a warning says where it does not.
+        (tf2onnx comes with the extra ``tensorflow``) and the graph gives Keras' maps; a warning says where it does not.
+        What the engines of this machine make of it is measured and kept (:attr:`parity`).
 
         Parameters
         ----------
@@ -415,18 +441,50 @@ class Segmenter:
             raise ValueError(f'dtype must be "float32" or "float16", got {dtype!r}')
         metrics = self._metrics if metrics is None else metrics
         provenance = self._provenance if provenance is None else provenance
-        parts = tuple(part._to_bundle(dtype) for part in self._members or [self])
-        if any(part.graph is None for part in parts):
-            warnings.warn(
-                f"{path} gets no ONNX graph, so it will need Keras: tf2onnx (on JAX jax2onnx) is missing", stacklevel=2
-            )
-        whole = Bundle(self.config, self._decision, {}, None, members=parts) if self._members else parts[0]
+        opened = self._members or (self,)
+        parts = [part._only_network().parts(dtype) for part in opened]
+        for without_graph in {part.without_graph for part in parts} - {""}:
+            warnings.warn(f"{path} gets no ONNX graph, so it will need Keras: {without_graph}", stacklevel=2)
+        bundles = tuple(one._to_bundle(part) for one, part in zip(opened, parts, strict=True))
+        whole = Bundle(self.config, self._decision, {}, None, members=bundles) if self._members else bundles[0]
         write_bundle(Path(path), replace(whole, metrics=metrics, provenance=provenance), dtype)
         self._metrics, self._provenance = metrics, provenance
 
-    def _to_bundle(self, dtype: Literal["float32", "float16"]) -> Bundle:
-        weights, graph = self._only_network().parts(dtype)
-        return Bundle(self.config, self._decision, weights, graph, self._metrics, self._provenance)
+    def export(self, path: str | Path, *, format: ExportFormat = "onnx") -> float:  # noqa: A002
+        """Write the network for other programs, after checking that the file gives the same maps.
+
+        It takes uint8 RGB images ``(N, *input_size, 3)`` and gives float32 class maps ``(N, *output_size, classes)``,
+        and presence ``(N, classes)`` where there is that head. The decision that makes masks of them goes with it as
+        JSON: in ONNX's metadata and OpenVINO's runtime information under ``cloudseg``, in a SavedModel's folder as
+        ``cloudseg.json``.
+
+        Parameters
+        ----------
+        path
+            ``model.onnx``; ``model.xml`` for OpenVINO, beside which ``model.bin`` is written; a new folder for a
+            SavedModel.
+        format
+            "onnx" needs the extra ``onnx``. "saved_model" needs Keras on TensorFlow. What "onnx" and "openvino" write
+            :meth:`load` opens again, for prediction alone.
+
+        Returns
+        -------
+        float
+            The largest difference of a map or presence from this network's in float32, at most 0.001.
+
+        Raises
+        ------
+        ConfigError
+            Where format and path do not go together.
+        CloudsegError
+            Where the difference is larger, or this backend cannot write the format.
+        """
+        about = Bundle(self.config, self._decision, {}, None, self._metrics, self._provenance)
+        return export_network(Path(path), self._only_network(), about, format)
+
+    def _to_bundle(self, parts: Parts) -> Bundle:
+        about = (self._metrics, self._provenance, parts.parity)
+        return Bundle(self.config, self._decision, parts.weights, parts.graph, *about)
 
     def _networks(self) -> list[Network]:
         return [member._only_network() for member in self._members] if self._network is None else [self._network]
@@ -455,3 +513,7 @@ class Segmenter:
     def _check_classes(self, dataset: CloudDataset) -> None:
         if dataset.classes != self.classes or not len(dataset):
             raise DataError(f"wanted images with the classes {self.classes}, got {len(dataset)} with {dataset.classes}")
+
+
+def _read_model(path: Path) -> Bundle:
+    return read_exported(path) if path.suffix in (SUFFIXES["onnx"], SUFFIXES["openvino"]) else read_bundle(path)

@@ -604,11 +604,13 @@ def test_a_bundle_without_a_graph_runs_on_keras_alone(tiny_bundle: Path, tmp_pat
     with pytest.raises(BundleError) as caught:
         Segmenter.load(path, engine="openvino")
     assert str(caught.value) == (
-        f"{path} holds no ONNX graph for OpenVINO; load it with the keras engine where tf2onnx is installed and save "
-        "it again"
+        f"{path} holds no ONNX graph for the openvino engine; load it with the keras engine where tf2onnx is installed "
+        "and save it again"
     )
 
 
 def test_an_unknown_engine_is_named(tiny_bundle: Path) -> None:
-    with pytest.raises(ValueError, match=r'^engine must be "auto", "keras" or "openvino", got \'tpu\'$'):
+    with pytest.raises(
+        ValueError, match=r"^engine must be one of 'auto', 'keras', 'onnxruntime', 'openvino', got 'tpu'$"
+    ):
         Segmenter.load(tiny_bundle, engine="tpu")  # type: ignore[arg-type]

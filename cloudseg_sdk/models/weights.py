@@ -16,6 +16,7 @@ from cloudseg_sdk.config import ModelConfig
 from cloudseg_sdk.errors import BundleError
 from cloudseg_sdk.graph import fill_graph
 from cloudseg_sdk.models.serving import serving_parts
+from cloudseg_sdk.models.unetpp import build_network
 
 # Orders of axes in ONNX: of a dense kernel, a convolution's (output and input channels first), a depthwise one's.
 _LAYOUTS = {2: ((0, 1), (1, 0)), 4: ((3, 2, 0, 1), (2, 3, 0, 1))}
@@ -41,6 +42,27 @@ def set_weights(network: keras.Model, weights: Mapping[str, NDArray[np.floating[
             raise BundleError(f"weights: {path} holds {weights[path].dtype}, wanted floating-point numbers")
     for path, variable in variables.items():  # only now, so that a refused file leaves the network as it was
         variable.assign(weights[path].astype(np.float32))
+
+
+def copy_network(network: keras.Model, config: ModelConfig, policy: str) -> keras.Model:
+    """Build `network` again with its weights, under another dtype policy such as "mixed_bfloat16"."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        copy = build_network(config)
+    finally:
+        keras.config.set_dtype_policy(before)
+    set_weights(copy, get_weights(network))
+    return copy
+
+
+def has_gpu() -> bool:
+    """Say whether Keras' backend sees a GPU."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return bool(torch.cuda.is_available())
+    return any("gpu" in name.lower() or "cuda" in name.lower() for name in keras.distribution.list_devices())
 
 
 def to_onnx(network: keras.Model, config: ModelConfig) -> bytes | None:

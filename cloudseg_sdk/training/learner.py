@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from cloudseg_sdk.config import ModelConfig
 from cloudseg_sdk.models.encoders import encoder_stages
 from cloudseg_sdk.models.serving import Scale, as_list
-from cloudseg_sdk.models.unetpp import build_network
-from cloudseg_sdk.models.weights import get_weights, set_weights
+from cloudseg_sdk.models.weights import copy_network, has_gpu
 from cloudseg_sdk.training.config import Precision
 
 
@@ -116,14 +115,8 @@ def copy_for_training(
     seed
         Of dropout.
     """
-    mixed = precision == "bfloat16" or (precision == "auto" and _has_gpu())
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if mixed else "float32")
-    try:
-        copy = build_network(config)
-    finally:
-        keras.config.set_dtype_policy(before)
-    set_weights(copy, get_weights(network))
+    mixed = precision == "bfloat16" or (precision == "auto" and has_gpu())
+    copy = copy_network(network, config, "mixed_bfloat16" if mixed else "float32")
     for layer in network.layers:
         copy.get_layer(layer.name).trainable = layer.trainable
     if frozen_stages is not None:
@@ -135,11 +128,3 @@ def copy_for_training(
     for number, variable in enumerate(generators):
         variable.assign(np.array([seed, number], np.uint32))
     return copy
-
-
-def _has_gpu() -> bool:
-    if keras.backend.backend() == "torch":
-        import torch
-
-        return bool(torch.cuda.is_available())
-    return any("gpu" in name.lower() for name in keras.distribution.list_devices())
