@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cloudseg_sdk.bundle import Bundle, find_bundle, read_bundle, write_bundle
 from cloudseg_sdk.config import CLOUD_CLASSES, TTA, Decision, ModelConfig, check_members, check_tta
-from cloudseg_sdk.data.dataset import CloudDataset
 from cloudseg_sdk.data.images import Source
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
 from cloudseg_sdk.evaluation import evaluate_outputs, report_scenes
@@ -26,6 +25,7 @@ from cloudseg_sdk.training.config import TrainConfig
 if TYPE_CHECKING:
     import keras
 
+    from cloudseg_sdk.data.dataset import CloudDataset
     from cloudseg_sdk.training.calibrate import Calibration
     from cloudseg_sdk.training.checkpoints import History
 

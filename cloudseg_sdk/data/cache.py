@@ -20,7 +20,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from cloudseg_sdk.data.images import Image, decode_image, read_file, stretch
 from cloudseg_sdk.errors import DataError
@@ -51,6 +50,8 @@ def cache_images(files: Iterable[Path], size: tuple[int, int], folder: Path | No
     valid = isinstance(size, tuple) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
     if not valid:
         raise DataError(f"size must be (height, width) of positive whole numbers, got {size!r}")
+    from rich.progress import track  # slow to import
+
     unique = sorted(set(files))
     shards = [unique[start : start + SHARD] for start in range(0, len(unique), SHARD)]
     images: dict[Path, Image] = {}

@@ -9,15 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from cloudrle import RLE, RLEError
 from cloudseg_sdk.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _KINDS: dict[type | UnionType, str] = {
     int: "a whole number",
@@ -113,6 +115,8 @@ def read_coco(annotations: Path, folder: Path) -> tuple[tuple[Example, ...], tup
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """Read a CSV file that has exactly these columns, every cell as text."""
+    import pandas as pd  # slow to import
+
     try:
         # Everything stays text: an empty cell is an empty mask here, not a missing value. Blank lines count as lines.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, skip_blank_lines=False)

@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from cloudrle import RLE
@@ -20,6 +19,9 @@ from cloudseg_sdk.data.readers import read_csv
 from cloudseg_sdk.errors import CloudsegError
 from cloudseg_sdk.files import atomic_path
 from cloudseg_sdk.metrics import METRIC_SIZE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ class Predictions(Sequence[Prediction]):
 
         An image that could not be read has one row, with its error and nothing else.
         """
+        import pandas as pd  # a third of a second, which who wants masks alone is spared
+
         columns = ["source", "class", "score", "area", "height", "width", "rle", "error"]
         rows: list[tuple[Any, ...]] = []
         for item in self.items:
