@@ -12,14 +12,12 @@ from cloudseg_sdk.bundle import Bundle, find_bundle, read_bundle, write_bundle
 from cloudseg_sdk.config import CLOUD_CLASSES, TTA, Decision, ModelConfig, check_members, check_tta
 from cloudseg_sdk.data.images import Source
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
-from cloudseg_sdk.evaluation import evaluate_outputs, report_scenes
 from cloudseg_sdk.exporting import SUFFIXES, ExportFormat, export_network, read_exported
 from cloudseg_sdk.inference.engines import Device, Engine, EnsembleEngine, Output
 from cloudseg_sdk.inference.pipeline import Images, OnError, Options, predict_images, run_images
 from cloudseg_sdk.inference.prediction import Prediction, Predictions
 from cloudseg_sdk.metrics import Report, truth_at_metric_size
 from cloudseg_sdk.network import Choice, EngineName, Network, Parts, Precision, import_keras
-from cloudseg_sdk.page import Evaluation, write_page
 from cloudseg_sdk.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -350,6 +348,9 @@ class Segmenter:
             holds all that it shows.
         """
         self._check_classes(dataset)
+        from cloudseg_sdk.evaluation import evaluate_outputs, report_scenes
+        from cloudseg_sdk.page import Evaluation, write_page
+
         decision = replace(self._decision, tta=self._chosen_tta(tta))
         outputs = self._outputs(dataset, decision.tta)
         scenes, curves = evaluate_outputs(dataset, outputs, decision, curves=report is not None)

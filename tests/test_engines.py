@@ -104,7 +104,7 @@ def test_a_graph_that_disagrees_is_left_out_and_the_reason_said(
     from cloudseg_sdk.models import weights
 
     def mistaken(network: Any, config: ModelConfig) -> bytes:
-        model = onnx.load_from_string(read_bundle(saved).graph)
+        model = onnx.load_from_string(read_bundle(saved).graph or b"")
         for node in model.graph.node:
             if node.op_type == "Relu":
                 node.op_type = "Sigmoid"

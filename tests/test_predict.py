@@ -399,7 +399,7 @@ class Recorder:
     """An engine that writes down the shape of every batch that it passes on."""
 
     def __init__(self, engine: Engine) -> None:
-        self.name = engine.name
+        self.name, self.batch_size, self.calls = engine.name, engine.batch_size, engine.calls
         self._engine = engine
         self.shapes: list[tuple[int, ...]] = []
 
