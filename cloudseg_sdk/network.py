@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -102,6 +104,18 @@ class Network:
     def forget_engine(self) -> None:
         """Make a new engine when next asked: this one runs the weights of before training."""
         self._engine = None
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the configuration and of the weights as they are now."""
+        weights = self._weights
+        if self._model is not None:
+            from cloudseg_sdk.models.weights import get_weights
+
+            weights = get_weights(self._model)
+        digest = hashlib.sha256(json.dumps(self.config.to_dict()).encode())
+        for name, array in sorted(weights.items()):
+            digest.update(name.encode() + np.asarray(array, np.float32).tobytes())
+        return digest.hexdigest()
 
     def parts(self, dtype: Literal["float32", "float16"]) -> tuple[Weights, bytes | None]:
         """Return weights and graph as they are now: the file's own where nobody has had the model to change it."""

@@ -14,6 +14,7 @@ from cloudseg_sdk.data.dataset import CloudDataset
 from cloudseg_sdk.data.images import Source
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
 from cloudseg_sdk.evaluation import evaluate_outputs, report_scenes
+from cloudseg_sdk.inference.bulk import PART_SIZE, BulkJob, BulkReport, list_names, run_job
 from cloudseg_sdk.inference.engines import Engine, EnsembleEngine, Output
 from cloudseg_sdk.inference.pipeline import Images, OnError, Options, predict_images, run_images
 from cloudseg_sdk.inference.prediction import Prediction, Predictions
@@ -386,6 +387,92 @@ class Segmenter:
         """Do the same as :meth:`predict`, yielding each prediction when it is ready and holding a few batches only."""
         options = Options(output_size, batch_size, on_error, self._chosen_tta(tta))
         return predict_images(images, self._running_engine(), self.config, self._decision, options)
+
+    def predict_to(
+        self,
+        path: str | Path,
+        images: Images,
+        *,
+        output_size: tuple[int, int] | None = None,
+        batch_size: int = 8,
+        tta: TTA | None = None,
+        shard: tuple[int, int] = (0, 1),
+        part_size: int = PART_SIZE,
+        resume: bool = True,
+        progress: bool = True,
+    ) -> BulkReport:
+        """Predict any number of images into a folder of tables, and go on there after a crash.
+
+        The rows are those of :meth:`Predictions.to_frame`, an image that cannot be read being one row with its error.
+        They lie in parts of `part_size` images, each written whole or not at all. The same call again, after a kill, a
+        full disk or Ctrl-C, makes the parts that are missing, and ends with the bytes of a call that ran through.
+        Beside them ``_manifest-0-of-1.json`` says which model and settings made them, and has the SHA-256 of each.
+
+        Parameters
+        ----------
+        path
+            A folder, ``.parquet`` (needs pyarrow: the extra ``arrow``) or ``.csv`` by its suffix, made where it is
+            missing. ``pandas.read_parquet(path)`` reads all of it.
+        images
+            A folder, or any iterable of paths; it is listed before the first is read. Arrays are refused, because the
+            call that goes on must find the same images by name.
+        output_size, batch_size, tta
+            As for :meth:`predict`.
+        shard
+            (number, count): do only the share with this number, from 0, of `count` equal ones. Processes on any
+            machines that share a disk each take one, with the same `path` and images. A second process on the same
+            share is refused, but on Windows and on file systems without locks: there both do the same work.
+        part_size
+            Images in a part: what a kill may cost.
+        resume
+            Go on with what is there; False refuses a folder that holds this shard already.
+        progress
+            Show a progress bar with images a second and the time left.
+
+        Returns
+        -------
+        BulkReport
+            The number of images, rows and errors of the shard, those of earlier calls included.
+
+        Raises
+        ------
+        ConfigError
+            Where the folder holds a job of another model, settings or list of images; the message says which. Nothing
+            is changed.
+        CloudsegError
+            Where the folder cannot be written, is gone, or another process is writing the shard.
+        ValueError, TypeError, DataError, MissingExtraError
+            Where an argument cannot be; before anything is written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import cv2
+        >>> import numpy as np
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("a.png", "b.png"):
+        ...     _ = cv2.imwrite(str(folder / name), np.zeros((320, 480, 3), np.uint8))
+        >>> clouds = Segmenter.load("clouds")
+        >>> clouds.predict_to(folder / "masks.csv", folder, progress=False)
+        BulkReport(images=2, rows=8, errors=0)
+        """
+        decision = replace(self._decision, tta=self._chosen_tta(tta))
+        options = Options(output_size, batch_size, "record", decision.tta)
+        settings = {
+            "model": [network.digest() for network in self._networks()],
+            "classes": self.classes,
+            "engine": self.engine,
+            "output_size": output_size,
+            **decision.to_dict(),
+        }
+        job = BulkJob(Path(path), list_names(images), shard, part_size, settings)
+        engine = self._running_engine()
+        return run_job(
+            job,
+            lambda names: predict_images(names, engine, self.config, decision, options),
+            resume=resume,
+            progress=progress,
+        )
 
     def save(
         self,

@@ -19,6 +19,7 @@ from cloudseg_sdk.data.images import Image, Source, read_image
 from cloudseg_sdk.data.readers import read_csv
 from cloudseg_sdk.errors import CloudsegError
 from cloudseg_sdk.files import atomic_path
+from cloudseg_sdk.inference.writers import make_frame, write_csv, write_parquet
 from cloudseg_sdk.metrics import METRIC_SIZE
 
 
@@ -110,23 +111,23 @@ class Predictions(Sequence[Prediction]):
 
         An image that could not be read has one row, with its error and nothing else.
         """
-        columns = ["source", "class", "score", "area", "height", "width", "rle", "error"]
-        rows: list[tuple[Any, ...]] = []
-        for item in self.items:
-            if item.shape is None:
-                rows.append((item.source, None, None, None, None, None, None, item.error))
-                continue
-            for name, score, rle in zip(item.classes, item.scores, item.rles, strict=True):
-                rows.append((item.source, name, score, rle.area, *item.shape, rle.to_kaggle(), None))
-        # Text stays as Python's: Arrow's strings cannot hold a file name whose bytes are no UTF-8.
-        numbers = {"score": "float64", "area": "Int64", "height": "Int64", "width": "Int64"}
-        return pd.DataFrame(rows, columns=columns, dtype=object).astype(numbers)
+        return make_frame(self.items)
 
     def to_csv(self, path: str | Path) -> None:
         """Write :meth:`to_frame` as CSV, whole or not at all."""
-        with atomic_path(Path(path)) as temporary:
-            # surrogateescape: a file's name may be bytes that are no UTF-8; they are written as they are.
-            self.to_frame().to_csv(temporary, index=False, lineterminator="\n", errors="surrogateescape")
+        write_csv(self.items, Path(path))
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write :meth:`to_frame` as Parquet, whole or not at all (needs pyarrow: the extra ``arrow``).
+
+        An empty mask is ``""``; null is what a failed image does not have, and the error of one that did not fail.
+
+        Raises
+        ------
+        CloudsegError
+            Where the name of a file is no UTF-8.
+        """
+        write_parquet(self.items, Path(path))
 
     def to_submission(self, path: str | Path, sample: str | Path | None = None) -> None:
         """Write the competition's CSV: ``Image_Label,EncodedPixels``, one row per image and class, 350 x 525 pixels.
