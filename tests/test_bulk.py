@@ -193,6 +193,17 @@ def test_progress_is_shown_with_rate_and_count(
         assert printed == ""
 
 
+def test_progress_counts_what_was_there_already(
+    segmenter: Segmenter, scenes: Path, tmp_path: Path, whole: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "out.parquet"
+    shutil.copytree(scenes.parent / "whole.parquet", folder)
+    (folder / "part-0000-000007.parquet").unlink()
+    predict(segmenter, folder, scenes, progress=True)
+    assert re.search(r"predicting .* 60/60 [0-9.]+ images/s 0:00:00", capsys.readouterr().out)
+    assert files(folder) == whole
+
+
 # --- going on
 
 
@@ -310,6 +321,11 @@ def spoil_manifest(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def cut_manifest(folder: Path) -> None:
+    path = folder / MANIFEST
+    path.write_bytes(path.read_bytes()[:-9])
+
+
 def names_in(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
@@ -357,8 +373,8 @@ REFUSED: dict[str, tuple[Callable[[Path, Path], dict[str, Any] | None], str]] = 
         lambda folder, _: spoil_manifest(folder, parts=[{"name": "x"}]),
         r"{folder}/_manifest-0-of-1.json is damaged: TypeError\(.*\); give another folder",
     ),
-    "no manifest at all": (
-        lambda folder, _: (folder / MANIFEST).write_bytes(b"{") and None,
+    "half a manifest": (
+        lambda folder, _: cut_manifest(folder),
         r"{folder}/_manifest-0-of-1.json is damaged: JSONDecodeError\(.*\); give another folder",
     ),
     "a later release's": (
