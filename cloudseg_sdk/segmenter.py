@@ -446,14 +446,12 @@ class Segmenter:
 
         Examples
         --------
-        >>> import tempfile
-        >>> import cv2
-        >>> import numpy as np
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> for name in ("a.png", "b.png"):
-        ...     _ = cv2.imwrite(str(folder / name), np.zeros((320, 480, 3), np.uint8))
+        >>> from tempfile import TemporaryDirectory
+        >>> from cloudseg_sdk.synthetic import write_dataset
         >>> clouds = Segmenter.load("clouds")
-        >>> clouds.predict_to(folder / "masks.csv", folder, progress=False)
+        >>> with TemporaryDirectory() as folder:
+        ...     write_dataset(Path(folder), 2, size=(70, 105))
+        ...     clouds.predict_to(f"{folder}/masks.csv", f"{folder}/train_images", progress=False)
         BulkReport(images=2, rows=8, errors=0)
         """
         decision = replace(self._decision, tta=self._chosen_tta(tta))
