@@ -50,7 +50,8 @@ def images() -> list[Image]:
 
 
 def only_maps(engine: Engine, image: Image) -> NDArray[np.float32]:
-    return engine.run(stretch(image, CONFIG.input_size)[np.newaxis]).maps[0]
+    (output,) = engine.run(stretch(image, CONFIG.input_size)[np.newaxis]).images()
+    return output.maps
 
 
 # --- thresholds of one call ---
@@ -181,7 +182,8 @@ def test_class_maps_are_kept_where_asked_for(segmenter: Segmenter, engine: OpenV
         maps = found.probabilities
         assert maps is not None
         np.testing.assert_array_equal(maps, np.rint(only_maps(engine, images[1]) * 255))
-        assert (maps.dtype, maps.flags.writeable) == (np.uint8, False)
+        assert maps.dtype == np.uint8
+        assert not maps.flags.writeable
         assert found.shape is not None
         (rles,) = encode_probabilities(maps[np.newaxis], threshold=0.5, size=found.shape)
         for rle, wanted in zip(rles, found.rles, strict=True):  # what rounding to 8 bits changes

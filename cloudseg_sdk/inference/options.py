@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Literal, TypeAlias, TypedDict
 
 from cloudseg_sdk.config import TTA, Decision, ModelConfig
 from cloudseg_sdk.errors import ConfigError
@@ -123,7 +123,7 @@ def _batch_size(given: int | Literal["auto"], config: ModelConfig, engine: Engin
     return given
 
 
-def _size(name: str, given: Any) -> tuple[int, int] | None:
+def _size(name: str, given: tuple[int, int] | None) -> tuple[int, int] | None:
     valid = isinstance(given, tuple) and len(given) == 2 and all(type(n) is int and n > 0 for n in given)
     if given is not None and not valid:
         raise ValueError(f"{name} must be (height, width) of positive whole numbers or None, got {given!r}")

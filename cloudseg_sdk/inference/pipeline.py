@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeAlias, TypeVar
@@ -105,7 +105,7 @@ class Plan:
         maps = np.zeros((*tiles.size, len(self.config.classes)), np.float32)
         scores = np.zeros(len(self.config.classes), np.float32)
         timing = image.timing
-        results = callers.map(lambda batch: self._run_tiles(image, batch), batches)
+        results = callers.map(self._run_tiles, repeat(image.pixels), batches)
         for batch, (output, spent) in zip(batches, results, strict=True):
             start = perf_counter()
             for tile, one in zip(batch, output.images(), strict=False):  # what pads the last batch has no tile
@@ -114,9 +114,9 @@ class Plan:
             timing += spent + Timing(decide=perf_counter() - start)
         return Seen(replace(image, pixels=None, timing=timing), Output(maps), scores)
 
-    def _run_tiles(self, image: Loaded, tiles: Sequence[Tile]) -> tuple[Output, Timing]:
+    def _run_tiles(self, image: Image, tiles: Sequence[Tile]) -> tuple[Output, Timing]:
         start = perf_counter()
-        pixels = [stretch(tile.cut(image.pixels), self.config.input_size) for tile in tiles]
+        pixels = [stretch(tile.cut(image), self.config.input_size) for tile in tiles]
         cut = perf_counter()
         output = self._run(pixels, self.options.batch_size)
         return output, Timing(stretch=cut - start, engine=perf_counter() - cut)
