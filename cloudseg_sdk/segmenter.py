@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from cloudseg_sdk.bundle import Bundle, find_bundle, read_bundle, write_bundle
 from cloudseg_sdk.config import CLOUD_CLASSES, TTA, Decision, ModelConfig, check_members, check_tta
@@ -16,7 +16,8 @@ from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
 from cloudseg_sdk.evaluation import evaluate_outputs, report_scenes
 from cloudseg_sdk.inference.bulk import PART_SIZE, BulkJob, BulkReport, list_names, run_job
 from cloudseg_sdk.inference.engines import Engine, EnsembleEngine, Output
-from cloudseg_sdk.inference.pipeline import Images, OnError, Options, predict_images, run_images
+from cloudseg_sdk.inference.options import PredictOptions, choose_options
+from cloudseg_sdk.inference.pipeline import Images, predict_images, run_images
 from cloudseg_sdk.inference.prediction import Prediction, Predictions
 from cloudseg_sdk.metrics import Report, truth_at_metric_size
 from cloudseg_sdk.network import EngineName, Network, import_keras
@@ -334,22 +335,16 @@ class Segmenter:
             write_page(Path(report), Evaluation(found, scenes, curves, decision, self._metrics))
         return found
 
-    def __call__(
-        self, image: Source, *, output_size: tuple[int, int] | None = None, tta: TTA | None = None
-    ) -> Prediction:
-        """Predict one image, a file or a uint8 array ``(H, W)`` or RGB ``(H, W, 3)``; raise if it cannot be read."""
-        (prediction,) = self.stream([image], output_size=output_size, batch_size=1, on_error="raise", tta=tta)
+    def __call__(self, image: Source, **options: Unpack[PredictOptions]) -> Prediction:
+        """Predict one image, a file or a uint8 array ``(H, W)`` or RGB ``(H, W, 3)``; raise if it cannot be read.
+
+        Options are those of :meth:`predict`.
+        """
+        chosen: PredictOptions = {"on_error": "raise", **options}
+        (prediction,) = self.stream([image], **chosen)
         return prediction
 
-    def predict(
-        self,
-        images: Images,
-        *,
-        output_size: tuple[int, int] | None = None,
-        batch_size: int = 8,
-        on_error: OnError = "record",
-        tta: TTA | None = None,
-    ) -> Predictions:
+    def predict(self, images: Images, **options: Unpack[PredictOptions]) -> Predictions:
         """Predict masks for many images; the results have their number and order.
 
         Parameters
@@ -357,49 +352,72 @@ class Segmenter:
         images
             A file, a folder of images, an RGB array ``(H, W, 3)`` or ``(N, H, W, 3)``, a grey one ``(H, W)`` (uint8
             all), or an iterable of files and arrays, which is read lazily.
-        output_size
-            (height, width) of the masks; None for each image's own. A submission wants (350, 525).
-        batch_size
-            Images that the engine runs at once.
-        on_error
-            "record": an image that cannot be read gives a prediction with ``.error``; "raise": it raises.
-        tta
+        output_size : tuple of int, optional
+            (height, width) of the masks; None, as by default, for each image's own. A submission wants (350, 525).
+        batch_size : int or "auto"
+            Images that the engine runs at once; "auto", the default, is what its engine is best given.
+        on_error : {"record", "raise"}
+            "record", the default: an image that cannot be read gives a prediction with ``.error``; "raise": it raises.
+        tta : {"none", "flips"}, optional
             Test-time augmentation. "flips" averages the maps of the image and of its three mirror images, which takes
             four times as long; "none" doesn't; None does what the thresholds were chosen with (``decision.tta``).
+        presence, threshold, min_area : float, sequence or mapping, optional
+            In place of those in :attr:`decision`, in this call: one number for all classes, one for each, or a mapping
+            by class name, which leaves the other classes as they are.
+        probabilities : bool
+            Keep the class maps, as uint8 at the network's output size, in ``.probabilities``. False by default.
+        window : tuple of int, optional
+            For scenes larger than those of the training: (height, width), in pixels of the image, of what one training
+            image covered. Windows of that size are predicted, and their maps blended by smooth weights into one map of
+            the scene. A class is as present as in the window where it is most present, and `min_area` is a fraction of
+            a window's area, not the scene's. None, the default, stretches each image whole, and so does a window that
+            is as large as the image. In memory are at most three scenes at a time, with float32 maps of the scene at
+            the network's output scale.
+        overlap : float
+            Least fraction of a window that it shares with the next, 0.25 by default; from 0 to below 1.
 
         Returns
         -------
         Predictions
             One for each image, even for a single one.
-        """
-        stream = self.stream(images, output_size=output_size, batch_size=batch_size, on_error=on_error, tta=tta)
-        return Predictions(tuple(stream))
 
-    def stream(
-        self,
-        images: Images,
-        *,
-        output_size: tuple[int, int] | None = None,
-        batch_size: int = 8,
-        on_error: OnError = "record",
-        tta: TTA | None = None,
-    ) -> Iterator[Prediction]:
-        """Do the same as :meth:`predict`, yielding each prediction when it is ready and holding a few batches only."""
-        options = Options(output_size, batch_size, on_error, self._chosen_tta(tta))
-        return predict_images(images, self._running_engine(), self.config, self._decision, options)
+        Raises
+        ------
+        TypeError, ValueError
+            Where an option is unknown, or has a value that it cannot have; before any image is read.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> clouds = Segmenter.load("clouds")
+        >>> mosaic = np.zeros((700, 3150, 3), np.uint8)
+        >>> predictions = clouds.predict([mosaic], window=(1400, 2100), threshold={"Fish": 0.4}, probabilities=True)
+        >>> predictions[0].probabilities.shape  # of two windows that share the half of each
+        (40, 90, 4)
+        >>> predictions.timing.images
+        1
+        """
+        return Predictions(tuple(self.stream(images, **options)))
+
+    def stream(self, images: Images, **options: Unpack[PredictOptions]) -> Generator[Prediction, None, None]:
+        """Do the same as :meth:`predict`, yielding each prediction when it is ready and holding a few batches only.
+
+        An iterable is read as the stream is, a few batches ahead, and in the thread that consumes the stream. Threads
+        end with the stream, when it is dropped or its ``close()`` is called.
+        """
+        engine = self._running_engine()
+        return predict_images(images, engine, self.config, choose_options(options, self.config, self._decision, engine))
 
     def predict_to(
         self,
         path: str | Path,
         images: Images,
         *,
-        output_size: tuple[int, int] | None = None,
-        batch_size: int = 8,
-        tta: TTA | None = None,
         shard: tuple[int, int] = (0, 1),
         part_size: int = PART_SIZE,
         resume: bool = True,
         progress: bool = True,
+        **options: Unpack[PredictOptions],
     ) -> BulkReport:
         """Predict any number of images into a folder of tables, and go on there after a crash.
 
@@ -416,8 +434,6 @@ class Segmenter:
         images
             A folder, or any iterable of paths; it is listed before the first is read. Arrays are refused, because the
             call that goes on must find the same images by name.
-        output_size, batch_size, tta
-            As for :meth:`predict`.
         shard
             (number, count): do only the share with this number, from 0, of `count` equal ones. Processes on any
             machines that share a disk each take one, with the same `path` and images. A second process on the same
@@ -428,6 +444,8 @@ class Segmenter:
             Go on with what is there; False refuses a folder that holds this shard already.
         progress
             Show a progress bar with images a second and the time left.
+        **options
+            Those of :meth:`predict`, but for probabilities, which tables do not hold.
 
         Returns
         -------
@@ -454,20 +472,21 @@ class Segmenter:
         ...     clouds.predict_to(f"{folder}/masks.csv", f"{folder}/train_images", progress=False)
         BulkReport(images=2, rows=8, errors=0)
         """
-        decision = replace(self._decision, tta=self._chosen_tta(tta))
-        options = Options(output_size, batch_size, "record", decision.tta)
+        engine = self._running_engine()
+        chosen = choose_options(options, self.config, self._decision, engine)
+        if chosen.probabilities:
+            raise ValueError("tables do not hold probabilities; stream(..., probabilities=True) yields them")
         settings = {
             "model": [network.digest() for network in self._networks()],
             "classes": self.classes,
-            "engine": self.engine,
-            "output_size": output_size,
-            **decision.to_dict(),
+            "engine": engine.name,
+            "output_size": chosen.output_size,
+            "windows": None if chosen.windows is None else [*chosen.windows.size, chosen.windows.overlap],
+            **chosen.decision.to_dict(),
         }
-        job = BulkJob(Path(path), list_names(images), shard, part_size, settings)
-        engine = self._running_engine()
         return run_job(
-            job,
-            lambda names: predict_images(names, engine, self.config, decision, options),
+            BulkJob(Path(path), list_names(images), shard, part_size, settings),
+            lambda names: predict_images(names, engine, self.config, chosen),
             resume=resume,
             progress=progress,
         )
@@ -534,8 +553,9 @@ class Segmenter:
         return tta
 
     def _outputs(self, dataset: CloudDataset, tta: TTA) -> Iterator[Output]:
-        images = (example.image for example in dataset)
-        return run_images(images, self._running_engine(), self.config, tta)
+        engine = self._running_engine()
+        options = choose_options({"on_error": "raise", "tta": tta}, self.config, self._decision, engine)
+        return run_images((example.image for example in dataset), engine, self.config, options)
 
     def _check_classes(self, dataset: CloudDataset) -> None:
         if dataset.classes != self.classes or not len(dataset):

@@ -140,6 +140,7 @@ def test_the_manifest_tells_what_made_the_parts(segmenter: Segmenter, scenes: Pa
         "classes": ["a", "b"],
         "engine": "openvino",
         "output_size": None,
+        "windows": None,
         "presence": [0.1, 0.2],
         "threshold": [0.66, 0.7],
         "min_area": [0.0, 0.02],
@@ -349,6 +350,14 @@ REFUSED: dict[str, tuple[Callable[[Path, Path], dict[str, Any] | None], str]] = 
         lambda _, __: {"tta": "flips"},
         "{folder} holds a job with tta='none', not 'flips'; give another folder, or call it as before",
     ),
+    "windows": (
+        lambda _, __: {"window": (10, 15)},
+        "{folder} holds a job with windows=None, not [10, 15, 0.25]; give another folder, or call it as before",
+    ),
+    "another threshold": (
+        lambda _, __: {"threshold": {"b": 0.8}},
+        "{folder} holds a job with threshold=[0.66, 0.7], not [0.66, 0.8]; give another folder, or call it as before",
+    ),
     "other parts": (
         lambda _, __: {"part_size": 3},
         "{folder} holds a job with part_size=2, not 3; give another folder, or call it as before",
@@ -477,6 +486,12 @@ ARGUMENTS: list[tuple[str, dict[str, Any], type[Exception], str]] = [
         {"output_size": (0, 3)},
         ValueError,
         "output_size must be (height, width) of positive whole numbers or None, got (0, 3)",
+    ),
+    (
+        "out.csv",
+        {"probabilities": True},
+        ValueError,
+        "tables do not hold probabilities; stream(..., probabilities=True) yields them",
     ),
     ("out.csv", {"tta": "hflip"}, ConfigError, 'tta must be "none" or "flips", got \'hflip\''),
 ]

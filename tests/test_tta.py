@@ -78,7 +78,7 @@ def test_every_batch_keeps_its_shape(engine: OpenVINOEngine, images: NDArray[np.
     shapes = []
 
     class Recorder:
-        name = "recorder"
+        name, batch_size, calls = "recorder", 3, 1
 
         def run(self, batch: NDArray[np.uint8]) -> Output:
             assert batch.flags.c_contiguous

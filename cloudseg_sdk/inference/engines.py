@@ -41,9 +41,14 @@ class Output(NamedTuple):
 
 
 class Engine(Protocol):
-    """Runs batches; may be called from several threads."""
+    """Runs batches; may be called from several threads at once.
+
+    `batch_size` images in a call, and that many `calls` at once, keep it as busy as more would.
+    """
 
     name: str
+    batch_size: int
+    calls: int
 
     def run(self, images: NDArray[np.uint8]) -> Output:
         """Run a batch of RGB images ``(N, *input_size, 3)``."""
@@ -60,6 +65,8 @@ class KerasEngine:
     """
 
     name = "keras"
+    batch_size = 8
+    calls = 2  # the other one waits for its turn, ready to go
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -84,6 +91,8 @@ class EnsembleEngine:
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = tuple(engines)
         self.name = "+".join(dict.fromkeys(engine.name for engine in engines))
+        self.batch_size = min(engine.batch_size for engine in engines)
+        self.calls = max(engine.calls for engine in engines)
 
     def run(self, images: NDArray[np.uint8]) -> Output:
         """See :class:`Engine`."""
@@ -102,6 +111,8 @@ class OpenVINOEngine:
     """
 
     name = "openvino"
+    batch_size = 4
+    calls = 2
 
     def __init__(self, graph: bytes, level: int | None = None) -> None:
         openvino = import_openvino()

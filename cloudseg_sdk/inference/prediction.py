@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
@@ -19,6 +19,7 @@ from cloudseg_sdk.data.images import Image, Source, read_image
 from cloudseg_sdk.data.readers import read_csv
 from cloudseg_sdk.errors import CloudsegError
 from cloudseg_sdk.files import atomic_path
+from cloudseg_sdk.inference.timing import Timing
 from cloudseg_sdk.inference.writers import make_frame, write_csv, write_parquet
 from cloudseg_sdk.metrics import METRIC_SIZE
 
@@ -41,6 +42,11 @@ class Prediction:
         One presence score from 0 to 1 per class; empty where there is an error.
     error
         Why the image could not be read, or None.
+    probabilities
+        Where they were asked for: the class maps, uint8 ``(h, w, classes)``, each value the probability times 255. They
+        have the network's size, not the masks', and ``cloudrle.encode_probabilities`` makes masks of them as they are.
+    timing
+        Where the time went. It makes no difference to ``==``, nor do the probabilities.
     """
 
     source: str
@@ -49,6 +55,8 @@ class Prediction:
     rles: tuple[RLE, ...] = ()
     scores: tuple[float, ...] = ()
     error: str | None = None
+    probabilities: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+    timing: Timing = field(default=Timing(), compare=False, repr=False)
 
     @property
     def masks(self) -> NDArray[np.uint8]:
@@ -105,6 +113,11 @@ class Predictions(Sequence[Prediction]):
     def errors(self) -> Predictions:
         """Those that have no masks."""
         return Predictions(tuple(item for item in self.items if item.error is not None))
+
+    @property
+    def timing(self) -> Timing:
+        """Where the time went, all images together."""
+        return sum((item.timing for item in self.items), start=Timing())
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per image and class: source, class, score, area (pixels), height, width, rle, error.
