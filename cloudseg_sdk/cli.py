@@ -213,24 +213,40 @@ def train(
 def predict(
     model: ModelArgument,
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder to write.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(help="Folder to write; one that ends in .parquet or .csv is a bulk job.", show_default=False)
+    ],
     engine: EngineOption = "auto",
     precision: PrecisionOption = "auto",
     device: DeviceOption = None,
     tta: TTAOption = None,
+    shard: Annotated[str | None, typer.Option(help="NUMBER/COUNT: do this share of a bulk job, 0/4 to 3/4.")] = None,
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of a bulk job's masks; default: the images'.")] = None,
 ) -> None:
     """Predict masks: writes overlays/*.png, predictions.csv, and submission.csv at 350 x 525.
 
-    An image that cannot be read is named, has its error in predictions.csv, and makes the exit code 1.
+    Bulk jobs, of any number of images: `--out masks.parquet` or `--out masks.csv` writes a folder of tables in parts,
+    and nothing else. The same command again goes on after a crash. `--shard 0/4` does the first quarter, so that
+    machines that share a disk do one each.
+
+    An image that cannot be read is a row with its error, and makes the exit code 1.
 
     Example: `cloudseg predict clouds scenes/ --out out/`
     """
     from cloudseg_sdk.data.images import list_images
     from cloudseg_sdk.segmenter import Segmenter
 
+    is_bulk = out.suffix in (".parquet", ".csv")
+    if not is_bulk and (shard is not None or size is not None):
+        raise typer.BadParameter(f"--shard and --size are of bulk jobs, to a folder .parquet or .csv; got --out {out}")
+    share = (0, 1) if shard is None else _parse_shard(shard)
+    output_size = None if size is None else _parse_size(size)
     segmenter = Segmenter.load(model, engine=engine, precision=precision, device=device)
     paths = [path for image in images for path in (list_images(image) if image.is_dir() else [image])]
-    _predict(segmenter, paths, out, tta)
+    if is_bulk:
+        _predict_bulk(segmenter, paths, out, tta=tta, output_size=output_size, shard=share)
+    else:
+        _predict(segmenter, paths, out, tta)
 
 
 @app.command()
@@ -377,6 +393,18 @@ def _predict(segmenter: Segmenter, images: list[Path], out: Path, tta: TTA | Non
         raise typer.Exit(1)
 
 
+def _predict_bulk(segmenter: Segmenter, images: list[Path], out: Path, **options: Any) -> None:
+    try:
+        report = segmenter.predict_to(out, images, **options)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted: finished parts are kept in {out}; the same command goes on", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"{out}: {report.rows:,} rows of {report.images:,} images, with the {segmenter.engine} engine")
+    if report.errors:
+        typer.echo(f"error: {report.errors:,} images could not be read; the column error says why", err=True)
+        raise typer.Exit(1)
+
+
 def _print_report(report: Report) -> None:
     def cell(value: float | None) -> str:
         return f"{'-' if value is None else f'{value:.4f}':>10}"
@@ -404,6 +432,13 @@ def _parse_size(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
     if len(parts) != 2 or not all(part.isdecimal() for part in parts):
         raise typer.BadParameter(f"wanted HEIGHTxWIDTH such as 256x384, got {text!r}")
+    return int(parts[0]), int(parts[1])
+
+
+def _parse_shard(text: str) -> tuple[int, int]:
+    parts = text.split("/")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise typer.BadParameter(f"wanted NUMBER/COUNT such as 0/4, got {text!r}")
     return int(parts[0]), int(parts[1])
 
 

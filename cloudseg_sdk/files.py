@@ -1,12 +1,24 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and one writer at a time."""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+# The names of :func:`atomic_path`, which a process that is killed leaves behind.
+TEMPORARY = re.compile(r"\.(?P<stem>.{0,16})-[0-9a-f]{8}(\.[^.]*)?")
+
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}
 
 
 @contextmanager
@@ -26,3 +38,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the operating system's lock on `path`, a file for nothing else; it ends with the process, however that ends.
+
+    On NFS it holds between machines. On Windows, and on file systems that have no locks, this does nothing.
+
+    Raises
+    ------
+    BlockingIOError
+        Where another process or thread holds it.
+    """
+    with path.open("ab") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+        yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +137,11 @@ class Network:
         return self.config == self._whole
 
     @property
+    def precision(self) -> Literal["float32", "bfloat16"]:
+        """What its engine computes in."""
+        return self._choice.arithmetic
+
+    @property
     def parity(self) -> Parity:
         """How far engines are from Keras, as measured when the file was written."""
         return self._saved.parity
@@ -182,6 +189,20 @@ class Network:
         if self._choice.engine != "keras":
             self._choice = Choice("keras")
         self._engine = None
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the configuration and of the weights as they are now, or of a graph without weights."""
+        weights = self._saved.weights
+        if self._model is not None:
+            from cloudseg_sdk.models.weights import get_weights
+
+            weights = get_weights(self._model)
+        digest = hashlib.sha256(json.dumps(self.config.to_dict()).encode())
+        for name, array in sorted(weights.items()):
+            digest.update(name.encode() + np.asarray(array, np.float32).tobytes())
+        if not weights:
+            digest.update((self._saved.graph or b"") + self._saved.graph_data)
+        return digest.hexdigest()
 
     def parts(self, dtype: Literal["float32", "float16"]) -> Parts:
         """Return weights and graph as they are now: the file's own where nobody has had the model to change it."""

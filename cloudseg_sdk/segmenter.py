@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from cloudseg_sdk.bundle import Bundle, find_bundle, read_bundle, write_bundle
 from cloudseg_sdk.config import CLOUD_CLASSES, TTA, Decision, ModelConfig, check_members, check_tta
 from cloudseg_sdk.data.images import Source
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
 from cloudseg_sdk.exporting import SUFFIXES, ExportFormat, export_network, read_exported
+from cloudseg_sdk.inference.bulk import PART_SIZE, BulkJob, BulkReport, list_names, run_job
 from cloudseg_sdk.inference.engines import Device, Engine, EnsembleEngine, Output
-from cloudseg_sdk.inference.pipeline import Images, OnError, Options, predict_images, run_images
+from cloudseg_sdk.inference.options import PredictOptions, choose_options
+from cloudseg_sdk.inference.pipeline import Images, predict_images, run_images
 from cloudseg_sdk.inference.prediction import Prediction, Predictions
 from cloudseg_sdk.metrics import Report, truth_at_metric_size
 from cloudseg_sdk.network import Choice, EngineName, Network, Parts, Precision, import_keras
@@ -359,22 +361,16 @@ class Segmenter:
             write_page(Path(report), Evaluation(found, scenes, curves, decision, self._metrics))
         return found
 
-    def __call__(
-        self, image: Source, *, output_size: tuple[int, int] | None = None, tta: TTA | None = None
-    ) -> Prediction:
-        """Predict one image, a file or a uint8 array ``(H, W)`` or RGB ``(H, W, 3)``; raise if it cannot be read."""
-        (prediction,) = self.stream([image], output_size=output_size, batch_size=1, on_error="raise", tta=tta)
+    def __call__(self, image: Source, **options: Unpack[PredictOptions]) -> Prediction:
+        """Predict one image, a file or a uint8 array ``(H, W)`` or RGB ``(H, W, 3)``; raise if it cannot be read.
+
+        Options are those of :meth:`predict`.
+        """
+        chosen: PredictOptions = {"on_error": "raise", **options}
+        (prediction,) = self.stream([image], **chosen)
         return prediction
 
-    def predict(
-        self,
-        images: Images,
-        *,
-        output_size: tuple[int, int] | None = None,
-        batch_size: int = 8,
-        on_error: OnError = "record",
-        tta: TTA | None = None,
-    ) -> Predictions:
+    def predict(self, images: Images, **options: Unpack[PredictOptions]) -> Predictions:
         """Predict masks for many images; the results have their number and order.
 
         Parameters
@@ -382,36 +378,145 @@ class Segmenter:
         images
             A file, a folder of images, an RGB array ``(H, W, 3)`` or ``(N, H, W, 3)``, a grey one ``(H, W)`` (uint8
             all), or an iterable of files and arrays, which is read lazily.
-        output_size
-            (height, width) of the masks; None for each image's own. A submission wants (350, 525).
-        batch_size
-            Images that the engine runs at once.
-        on_error
-            "record": an image that cannot be read gives a prediction with ``.error``; "raise": it raises.
-        tta
+        output_size : tuple of int, optional
+            (height, width) of the masks; None, as by default, for each image's own. A submission wants (350, 525).
+        batch_size : int or "auto"
+            Images that the engine runs at once; "auto", the default, is what its engine is best given.
+        on_error : {"record", "raise"}
+            "record", the default: an image that cannot be read gives a prediction with ``.error``; "raise": it raises.
+        tta : {"none", "flips"}, optional
             Test-time augmentation. "flips" averages the maps of the image and of its three mirror images, which takes
             four times as long; "none" doesn't; None does what the thresholds were chosen with (``decision.tta``).
+        presence, threshold, min_area : float, sequence or mapping, optional
+            In place of those in :attr:`decision`, in this call: one number for all classes, one for each, or a mapping
+            by class name, which leaves the other classes as they are.
+        probabilities : bool
+            Keep the class maps, as uint8 at the network's output size, in ``.probabilities``. False by default.
+        window : tuple of int, optional
+            For scenes larger than those of the training: (height, width), in pixels of the image, of what one training
+            image covered. Windows of that size are predicted, and their maps blended by smooth weights into one map of
+            the scene. A class is as present as in the window where it is most present, and `min_area` is a fraction of
+            a window's area, not the scene's. None, the default, stretches each image whole, and so does a window that
+            is as large as the image. In memory are at most three scenes at a time, with float32 maps of the scene at
+            the network's output scale.
+        overlap : float
+            Least fraction of a window that it shares with the next, 0.25 by default; from 0 to below 1.
 
         Returns
         -------
         Predictions
             One for each image, even for a single one.
-        """
-        stream = self.stream(images, output_size=output_size, batch_size=batch_size, on_error=on_error, tta=tta)
-        return Predictions(tuple(stream))
 
-    def stream(
+        Raises
+        ------
+        TypeError, ValueError
+            Where an option is unknown, or has a value that it cannot have; before any image is read.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> clouds = Segmenter.load("clouds")
+        >>> mosaic = np.zeros((700, 3150, 3), np.uint8)
+        >>> predictions = clouds.predict([mosaic], window=(1400, 2100), threshold={"Fish": 0.4}, probabilities=True)
+        >>> predictions[0].probabilities.shape  # of two windows that share the half of each
+        (40, 90, 4)
+        >>> predictions.timing.images
+        1
+        """
+        return Predictions(tuple(self.stream(images, **options)))
+
+    def stream(self, images: Images, **options: Unpack[PredictOptions]) -> Generator[Prediction, None, None]:
+        """Do the same as :meth:`predict`, yielding each prediction when it is ready and holding a few batches only.
+
+        An iterable is read as the stream is, a few batches ahead, and in the thread that consumes the stream. Threads
+        end with the stream, when it is dropped or its ``close()`` is called.
+        """
+        engine = self._running_engine()
+        return predict_images(images, engine, self.config, choose_options(options, self.config, self._decision, engine))
+
+    def predict_to(
         self,
+        path: str | Path,
         images: Images,
         *,
-        output_size: tuple[int, int] | None = None,
-        batch_size: int = 8,
-        on_error: OnError = "record",
-        tta: TTA | None = None,
-    ) -> Iterator[Prediction]:
-        """Do the same as :meth:`predict`, yielding each prediction when it is ready and holding a few batches only."""
-        options = Options(output_size, batch_size, on_error, self._chosen_tta(tta))
-        return predict_images(images, self._running_engine(), self.config, self._decision, options)
+        shard: tuple[int, int] = (0, 1),
+        part_size: int = PART_SIZE,
+        resume: bool = True,
+        progress: bool = True,
+        **options: Unpack[PredictOptions],
+    ) -> BulkReport:
+        """Predict any number of images into a folder of tables, and go on there after a crash.
+
+        The rows are those of :meth:`Predictions.to_frame`, an image that cannot be read being one row with its error.
+        They lie in parts of `part_size` images, each written whole or not at all. The same call again, after a kill, a
+        full disk or Ctrl-C, makes the parts that are missing, and ends with the bytes of a call that ran through.
+        Beside them ``_manifest-0-of-1.json`` says which model and settings made them, and has the SHA-256 of each.
+
+        Parameters
+        ----------
+        path
+            A folder, ``.parquet`` (needs pyarrow: the extra ``arrow``) or ``.csv`` by its suffix, made where it is
+            missing. ``pandas.read_parquet(path)`` reads all of it.
+        images
+            A folder, or any iterable of paths; it is listed before the first is read. Arrays are refused, because the
+            call that goes on must find the same images by name.
+        shard
+            (number, count): do only the share with this number, from 0, of `count` equal ones. Processes on any
+            machines that share a disk each take one, with the same `path` and images. A second process on the same
+            share is refused, but on Windows and on file systems without locks: there both do the same work.
+        part_size
+            Images in a part: what a kill may cost.
+        resume
+            Go on with what is there; False refuses a folder that holds this shard already.
+        progress
+            Show a progress bar with images a second and the time left.
+        **options
+            Those of :meth:`predict`, but for probabilities, which tables do not hold.
+
+        Returns
+        -------
+        BulkReport
+            The number of images, rows and errors of the shard, those of earlier calls included.
+
+        Raises
+        ------
+        ConfigError
+            Where the folder holds a job of another model, settings or list of images; the message says which. Nothing
+            is changed.
+        CloudsegError
+            Where the folder cannot be written, is gone, or another process is writing the shard.
+        ValueError, TypeError, DataError, MissingExtraError
+            Where an argument cannot be; before anything is written.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> from cloudseg_sdk.synthetic import write_dataset
+        >>> clouds = Segmenter.load("clouds")
+        >>> with TemporaryDirectory() as folder:
+        ...     write_dataset(Path(folder), 2, size=(70, 105))
+        ...     clouds.predict_to(f"{folder}/masks.csv", f"{folder}/train_images", progress=False)
+        BulkReport(images=2, rows=8, errors=0)
+        """
+        engine = self._running_engine()
+        chosen = choose_options(options, self.config, self._decision, engine)
+        if chosen.probabilities:
+            raise ValueError("tables do not hold probabilities; stream(..., probabilities=True) yields them")
+        settings = {
+            "model": [network.digest() for network in self._networks()],
+            "classes": self.classes,
+            "engine": engine.name,
+            "precision": self._networks()[0].precision,
+            "output_size": chosen.output_size,
+            "windows": None if chosen.windows is None else [*chosen.windows.size, chosen.windows.overlap],
+            **chosen.decision.to_dict(),
+        }
+        return run_job(
+            BulkJob(Path(path), list_names(images), shard, part_size, settings),
+            lambda names: predict_images(names, engine, self.config, chosen),
+            resume=resume,
+            progress=progress,
+        )
 
     def save(
         self,
@@ -508,8 +613,9 @@ class Segmenter:
         return tta
 
     def _outputs(self, dataset: CloudDataset, tta: TTA) -> Iterator[Output]:
-        images = (example.image for example in dataset)
-        return run_images(images, self._running_engine(), self.config, tta)
+        engine = self._running_engine()
+        options = choose_options({"on_error": "raise", "tta": tta}, self.config, self._decision, engine)
+        return run_images((example.image for example in dataset), engine, self.config, options)
 
     def _check_classes(self, dataset: CloudDataset) -> None:
         if dataset.classes != self.classes or not len(dataset):

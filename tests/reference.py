@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -368,6 +369,54 @@ def flipped_mean(run: Callable[[Maps], Maps], images: Maps) -> Maps:
     total += run(images[:, :, ::-1].copy())[:, :, ::-1]
     total += run(images[:, ::-1, ::-1].copy())[:, ::-1, ::-1]
     return total / 4
+
+
+def window_starts(total: int, cells: int, overlap: float) -> list[int]:
+    """Fewest windows of `cells`, evenly spaced from end to end of `total`, that share at least the overlap."""
+    for count in itertools.count(1):
+        gaps = max(1, count - 1)
+        starts = [round(number * (total - cells) / gaps) for number in range(count)]
+        shared = [cells - (after - before) for before, after in itertools.pairwise(starts)]
+        reaches = starts[-1] == total - cells
+        if reaches and all(cells - one <= max(1, math.floor(cells * (1 - overlap))) for one in shared):
+            return starts
+    raise AssertionError
+
+
+def blended(
+    run: Callable[[Maps], Maps], image: Maps, window: Shape, overlap: float, cells: Shape
+) -> tuple[Maps, list[Maps]]:
+    """Maps of a scene, each cell the mean over the windows on it, weighted by Hann's window; and those of each one.
+
+    `run` gives the maps ``(*cells, C)`` of a part of the scene.
+    """
+    covered = [min(one, length) for one, length in zip(window, image.shape, strict=False)]
+    total = [
+        max(count, round(length * count / one)) for length, count, one in zip(image.shape, cells, covered, strict=False)
+    ]
+
+    def pixel(axis: int, cell: int) -> int:
+        return math.floor(Fraction(cell * image.shape[axis], total[axis]) + Fraction(1, 2))
+
+    corners = list(itertools.product(*(window_starts(total[axis], cells[axis], overlap) for axis in (0, 1))))
+    parts = []
+    for top, left in corners:
+        bottom, right = top + cells[0], left + cells[1]
+        parts.append(run(image[pixel(0, top) : pixel(0, bottom), pixel(1, left) : pixel(1, right)]))
+
+    def weight(axis: int, cell: int) -> float:
+        return math.sin(math.pi * (cell + 0.5) / cells[axis]) ** 2
+
+    maps = np.zeros((*total, parts[0].shape[2]))
+    for row, column in itertools.product(range(total[0]), range(total[1])):
+        weights = 0.0
+        for (top, left), part in zip(corners, parts, strict=True):
+            y, x = row - top, column - left
+            if 0 <= y < cells[0] and 0 <= x < cells[1]:
+                maps[row, column] += weight(0, y) * weight(1, x) * part[y, x]
+                weights += weight(0, y) * weight(1, x)
+        maps[row, column] /= weights
+    return maps, parts
 
 
 # Training data: parts of a dataset, and what augmentation does to images and masks.

@@ -2,8 +2,12 @@
 
 import gzip
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -159,6 +163,46 @@ def test_an_unreadable_image_is_named_and_the_others_are_predicted(
     assert len(submitted(tmp_path / "out" / "submission.csv")) == 12 * 4
 
 
+def test_a_bulk_job_writes_tables_by_shards_and_names_how_many_failed(
+    cloudseg: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, out = data / "train_images", tmp_path / "masks.parquet"
+    (images / "zz_broken.jpg").write_bytes(b"no picture")
+    command = ("predict", "clouds", images, "--out", out, "--size", "35x53")
+    assert cloudseg(*command, "--shard", "0/2") == 0
+    assert f"{out}: 24 rows of 6 images, with the openvino engine" in capsys.readouterr().out
+    assert cloudseg(*command, "--shard", "1/2") == 1
+    shown = capsys.readouterr()
+    assert f"{out}: 25 rows of 7 images, with the openvino engine" in shown.out
+    assert shown.err == "error: 1 images could not be read; the column error says why\n"
+    table = pd.read_parquet(out)
+    assert table["source"].unique().tolist() == [str(path) for path in sorted(images.iterdir())]
+    assert table[["height", "width"]].dropna().drop_duplicates().to_numpy().tolist() == [[35, 53]]
+    assert cloudseg(*command[:-2], "--shard", "0/2") == (
+        f"cloudseg: {out} holds a job with output_size=[35, 53], not None; give another folder, or call it as before"
+    )
+
+
+def test_an_interrupted_bulk_job_says_how_to_go_on(
+    cloudseg: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "masks.csv"
+    command = ("predict", "clouds", *[data / "train_images"] * 10, "--out", out)
+
+    def interrupt() -> None:
+        while not (out / "_manifest-0-of-1.json").exists():
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    assert cloudseg(*command) == 130
+    thread.join()
+    assert capsys.readouterr().err == f"interrupted: finished parts are kept in {out}; the same command goes on\n"
+    assert cloudseg(*command) == 0
+    assert len(pd.read_csv(out / "part-0000-000000.csv")) == 10 * 12 * 4
+
+
 def test_two_images_of_one_name_are_refused_before_any_work(cloudseg: Run, data: Path, tmp_path: Path) -> None:
     image = next((data / "train_images").iterdir())
     message = cloudseg("predict", "clouds", image, image, "--out", tmp_path / "out")
@@ -193,6 +237,13 @@ def test_two_images_of_one_name_are_refused_before_any_work(cloudseg: Run, data:
         (("train", "--data", "gone", "--out", "m", "--size", "big"), 2),
         (("train", "--data", "gone"), 2),
         (("predict", "clouds"), 2),
+        (("predict", "clouds", "a.jpg", "--out", "o", "--shard", "0/2"), 2),
+        (("predict", "clouds", "a.jpg", "--out", "o", "--size", "35x53"), 2),
+        (("predict", "clouds", "a.jpg", "--out", "o.csv", "--shard", "0:2"), 2),
+        (
+            ("predict", "clouds", "a.jpg", "--out", "o.csv", "--shard", "2/2"),
+            "shard must be (number, count) with a number from 0 to count - 1, got (2, 2)",
+        ),
         (("dance",), 2),
     ],
 )

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cloudseg_sdk.files import atomic_path
+from cloudseg_sdk import files
+from cloudseg_sdk.files import atomic_path, locked
 
 
 @pytest.fixture
@@ -73,7 +74,8 @@ def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
     path.write_text("old")
     code = """
 import os, pathlib, signal, sys
-from cloudseg_sdk.files import atomic_path
+from cloudseg_sdk import files
+from cloudseg_sdk.files import atomic_path, locked
 with atomic_path(pathlib.Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -119,3 +121,38 @@ def test_writers_at_the_same_time_do_not_mix(tmp_path: Path) -> None:
         list(pool.map(write, "abcdefgh"))
     assert path.read_text() in {letter * 5000 for letter in "abcdefgh"}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lock_has_one_holder_at_a_time(tmp_path: Path) -> None:
+    with locked(tmp_path / "lock"):
+        with pytest.raises(BlockingIOError), locked(tmp_path / "lock"):
+            pass
+        with locked(tmp_path / "other"):
+            pass
+    with locked(tmp_path / "lock"):
+        pass
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    code = """
+import pathlib, sys
+from cloudseg_sdk.files import locked
+with locked(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(BlockingIOError), locked(tmp_path / "lock"):
+            pass
+        holder.kill()
+    with locked(tmp_path / "lock"):
+        pass
+
+
+def test_where_the_system_has_no_locks_nobody_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "fcntl", None)
+    with locked(tmp_path / "lock"), locked(tmp_path / "lock"):
+        pass

@@ -27,7 +27,8 @@ from cloudseg_sdk import CloudsegError, DataError, Decision, ImageError, ModelCo
 from cloudseg_sdk.bundle import read_bundle
 from cloudseg_sdk.data.images import Image
 from cloudseg_sdk.inference.engines import Engine, OpenVINOEngine, Output
-from cloudseg_sdk.inference.pipeline import OnError, Options, predict_images
+from cloudseg_sdk.inference.options import OnError, Options
+from cloudseg_sdk.inference.pipeline import predict_images
 from cloudseg_sdk.inference.postprocess import decide, presence_scores
 from cloudseg_sdk.synthetic import CLASSES, scene
 
@@ -174,8 +175,8 @@ def test_what_is_no_image_is_a_type_error(segmenter: Segmenter, bad: Any, words:
             for size in ((0, 5), (5, -1), (5,), (5, 5, 5), (5.0, 5), [350, 525], 350, "ab", (True, 5))
         ),
         *(
-            ({"batch_size": n}, f"batch_size must be a whole number of at least 1, got {n!r}")
-            for n in (0, -1, 2.0, True)
+            ({"batch_size": n}, f'batch_size must be a whole number of at least 1 or "auto", got {n!r}')
+            for n in (0, -1, 2.0, True, "many")
         ),
         ({"on_error": "ignore"}, 'on_error must be "record" or "raise", got \'ignore\''),
         *(({"tta": tta}, f'tta must be "none" or "flips", got {tta!r}') for tta in ("flip", "", True, 4, ["flips"])),
@@ -204,7 +205,7 @@ def test_a_generator_is_read_lazily_and_only_a_bounded_number_ahead(segmenter: S
     assert taken == 0
     for yielded, _ in enumerate(itertools.islice(stream, 40), start=1):
         assert yielded <= taken <= yielded + 10  # five batches
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
 
 
 def test_an_abandoned_stream_leaves_no_threads(segmenter: Segmenter, files: list[Path]) -> None:
@@ -399,7 +400,7 @@ class Recorder:
     """An engine that writes down the shape of every batch that it passes on."""
 
     def __init__(self, engine: Engine) -> None:
-        self.name, self.batch_size, self.calls = engine.name, engine.batch_size, engine.calls
+        self.name, self.batch_size, self.calls = engine.name, engine.batch_size, 1
         self._engine = engine
         self.shapes: list[tuple[int, ...]] = []
 
@@ -423,7 +424,7 @@ def test_every_batch_has_one_shape(engine: OpenVINOEngine, images: list[Image], 
     recorder = Recorder(engine)
     given = [images[number % 5] if sign == "+" else "none.png" for number, sign in enumerate(pattern)]
     config = ModelConfig(input_size=(32, 48), filters=(4, 6, 8))
-    found = list(predict_images(given, recorder, config, Decision.plain(4), Options(None, 3, "record")))
+    found = list(predict_images(given, recorder, config, Options(Decision.plain(4), 3)))
     assert [item.error is None for item in found] == [sign == "+" for sign in pattern]
     assert recorder.shapes == [(size, 32, 48, 3) for size in sizes]
 

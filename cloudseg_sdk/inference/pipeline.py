@@ -1,128 +1,223 @@
 """Images in, predictions out: in order, lazily, with bounded memory.
 
-read and stretch (threads) -> batches of one shape -> engine, flips -> decide (threads) -> Prediction
+read and stretch (threads) -> batches of one shape -> engine, flips (threads) -> decide (threads) -> Prediction
+
+The consumer's own thread takes images from what it was given, starts a job for each batch of them, and yields results
+in order. While it is away the threads finish the jobs that they have, and no lock is held.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice, repeat
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from time import perf_counter
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cloudseg_sdk.config import TTA, Decision, ModelConfig, check_tta
+from cloudseg_sdk.config import ModelConfig
 from cloudseg_sdk.data.images import Image, Source, list_images, read_image, stretch
 from cloudseg_sdk.errors import ImageError
 from cloudseg_sdk.inference.engines import Engine, Output
-from cloudseg_sdk.inference.postprocess import decide, presence_scores
+from cloudseg_sdk.inference.options import Options
+from cloudseg_sdk.inference.postprocess import decide_scored, presence_scores
 from cloudseg_sdk.inference.prediction import Prediction
+from cloudseg_sdk.inference.timing import Timing
 from cloudseg_sdk.inference.tta import run_augmented
+from cloudseg_sdk.inference.windows import Tile, Windows, cover
 
 Images: TypeAlias = Source | Iterable[Source]
-OnError: TypeAlias = Literal["record", "raise"]
 
-_In = TypeVar("_In")
+_Item = TypeVar("_Item")
 _Out = TypeVar("_Out")
 
 
 @dataclass(frozen=True)
-class Options:
-    """What one call asks for.
+class Loaded:
+    """An image at the network's size, or whole where windows are cut from it; or the reason why there is none."""
 
-    Parameters
-    ----------
-    output_size
-        (height, width) of the masks; None for each image's own size.
-    batch_size
-        Images that the engine runs at once.
-    on_error
-        "record": an unreadable image becomes a prediction with an error; "raise": it ends the call.
-    tta
-        Test-time augmentation; see :class:`cloudseg_sdk.Decision`.
-    """
-
-    output_size: tuple[int, int] | None
-    batch_size: int
-    on_error: OnError
-    tta: TTA = "none"
-
-    def __post_init__(self) -> None:
-        size = self.output_size
-        valid = isinstance(size, tuple) and len(size) == 2 and all(type(n) is int and n > 0 for n in size)
-        if size is not None and not valid:
-            raise ValueError(f"output_size must be (height, width) of positive whole numbers or None, got {size!r}")
-        if type(self.batch_size) is not int or self.batch_size < 1:
-            raise ValueError(f"batch_size must be a whole number of at least 1, got {self.batch_size!r}")
-        if self.on_error not in ("record", "raise"):
-            raise ValueError(f'on_error must be "record" or "raise", got {self.on_error!r}')
-        check_tta(self.tta)
+    source: str
+    shape: tuple[int, int] = (0, 0)  # of the file
+    pixels: Image | None = None
+    error: str | None = None
+    timing: Timing = field(default_factory=lambda: Timing(images=1))
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """An image at the network's size and the size it had, or the reason why there is none."""
+class Seen:
+    """An image, its pixels gone, and what the network says of it; None where it could not be read."""
 
-    source: str
-    pixels: Image | None = None
-    shape: tuple[int, int] = (0, 0)
-    error: str | None = None
-
-
-def predict_images(
-    images: Images, engine: Engine, config: ModelConfig, decision: Decision, options: Options
-) -> Iterator[Prediction]:
-    """Yield a prediction for each image, in order. At most a few batches are held at any time."""
-
-    def finish(item: tuple[Loaded, Output | None]) -> Prediction:
-        loaded, output = item
-        if output is None:
-            return Prediction(loaded.source, config.classes, error=loaded.error)
-        size = options.output_size or loaded.shape
-        scores = tuple(float(score) for score in presence_scores(*output))
-        return Prediction(
-            loaded.source, config.classes, size, decide(output.maps, size, decision, output.presence), scores
-        )
-
-    pool = ThreadPoolExecutor(thread_name_prefix="cloudseg")
-    try:
-        outputs = _run_loaded(pool, images, engine, config, options)
-        yield from _ordered_map(pool, finish, outputs, ahead=options.batch_size)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    image: Loaded
+    output: Output | None = None
+    scores: NDArray[np.float32] | None = None  # of presence, where windows gave them
 
 
-def run_images(images: Images, engine: Engine, config: ModelConfig, tta: TTA) -> Iterator[Output]:
-    """Yield what the engine says of each image, in order; one that cannot be read raises."""
-    options = Options(None, 8, "raise", tta)
-    with ThreadPoolExecutor(thread_name_prefix="cloudseg") as pool:
-        for _, output in _run_loaded(pool, images, engine, config, options):
-            if output is not None:  # never None under "raise"
-                yield output
+@dataclass(frozen=True)
+class Plan:
+    """What one call does, and with what. Its methods run in threads."""
 
+    engine: Engine
+    config: ModelConfig
+    options: Options
 
-def _run_loaded(
-    pool: ThreadPoolExecutor, images: Images, engine: Engine, config: ModelConfig, options: Options
-) -> Iterator[tuple[Loaded, Output | None]]:
-    """Yield each image, read in `pool`, with what the engine says of it; None where it could not be read."""
-
-    def load(item: tuple[str, Source]) -> Loaded:
-        name, source = item
+    def load(self, name: str, source: Source) -> Loaded:
+        """Read an image, and stretch it unless windows are cut from it later."""
+        start = perf_counter()
         try:
             pixels = read_image(source)
         except ImageError as error:
-            if options.on_error == "raise":
+            if self.options.on_error == "raise":
                 raise
-            return Loaded(name, error=str(error))
-        height, width = pixels.shape[:2]
-        return Loaded(name, stretch(pixels, config.input_size), (height, width))
+            return Loaded(name, error=str(error), timing=Timing(1, read=perf_counter() - start))
+        read = perf_counter()
+        shape = (pixels.shape[0], pixels.shape[1])
+        if self.options.windows is None:
+            pixels = stretch(pixels, self.config.input_size)
+        return Loaded(name, shape, pixels, timing=Timing(1, read=read - start, stretch=perf_counter() - read))
 
-    loaded = _ordered_map(pool, load, name_sources(images), ahead=2 * options.batch_size)
-    return _run_batches(loaded, engine, options)
+    def run_batch(self, images: Sequence[Loaded], length: int) -> list[Seen]:
+        """Run the readable ones of `images` as one batch, padded to `length`, so that the engine compiles once."""
+        pixels = [image.pixels for image in images if image.pixels is not None]
+        if not pixels:
+            return [Seen(image) for image in images]
+        start = perf_counter()
+        outputs = self._run(pixels, length).images()
+        timing = Timing(engine=(perf_counter() - start) / len(pixels))
+        return [
+            Seen(image)
+            if image.pixels is None
+            else Seen(replace(image, pixels=None, timing=image.timing + timing), next(outputs))
+            for image in images
+        ]
+
+    def run_scene(self, image: Loaded, windows: Windows, callers: ThreadPoolExecutor) -> Seen:
+        """Run the windows of one image in batches, and blend their maps; presence is the highest of any window."""
+        if image.pixels is None:
+            return Seen(image)
+        tiles = cover(image.shape, windows, self.config.output_size)
+        batches = list(_batches(tiles, self.options.batch_size))
+        maps = np.zeros((*tiles.size, len(self.config.classes)), np.float32)
+        scores = np.zeros(len(self.config.classes), np.float32)
+        timing = image.timing
+        results = callers.map(self._run_tiles, repeat(image.pixels), batches)
+        for batch, (output, spent) in zip(batches, results, strict=True):
+            start = perf_counter()
+            for tile, one in zip(batch, output.images(), strict=False):  # what pads the last batch has no tile
+                tile.blend(one.maps, into=maps)
+                scores = np.maximum(scores, presence_scores(*one))
+            timing += spent + Timing(decide=perf_counter() - start)
+        return Seen(replace(image, pixels=None, timing=timing), Output(maps), scores)
+
+    def _run_tiles(self, image: Image, tiles: Sequence[Tile]) -> tuple[Output, Timing]:
+        start = perf_counter()
+        pixels = [stretch(tile.cut(image), self.config.input_size) for tile in tiles]
+        cut = perf_counter()
+        output = self._run(pixels, self.options.batch_size)
+        return output, Timing(stretch=cut - start, engine=perf_counter() - cut)
+
+    def _run(self, pixels: Sequence[Image], length: int) -> Output:
+        batch = np.zeros((length, *pixels[0].shape), np.uint8)
+        np.stack(pixels, out=batch[: len(pixels)])
+        return run_augmented(self.engine, batch, self.options.decision.tta)
+
+    def decide(self, seen: Seen) -> Prediction:
+        """Make the masks of one image."""
+        image, output, options = seen.image, seen.output, self.options
+        if output is None:
+            return Prediction(image.source, self.config.classes, error=image.error, timing=image.timing)
+        start = perf_counter()
+        size = options.output_size or image.shape
+        scores = presence_scores(*output) if seen.scores is None else seen.scores
+        share = 1.0 if options.windows is None else options.windows.area_share(image.shape)
+        return Prediction(
+            image.source,
+            self.config.classes,
+            size,
+            decide_scored(output.maps, scores, size, options.decision, share),
+            tuple(float(score) for score in scores),
+            probabilities=_to_uint8(output.maps) if options.probabilities else None,
+            timing=image.timing + Timing(decide=perf_counter() - start),
+        )
+
+
+def predict_images(
+    images: Images, engine: Engine, config: ModelConfig, options: Options
+) -> Generator[Prediction, None, None]:
+    """Yield a prediction for each image, in order.
+
+    At most ``(engine.calls + 2) * batch_size`` of the images taken from `images` are not yielded yet; of those that are
+    cut into windows, 3.
+    """
+    plan = Plan(engine, config, options)
+    return _flow(images, plan, plan.decide)
+
+
+def run_images(images: Images, engine: Engine, config: ModelConfig, options: Options) -> Iterator[Output]:
+    """Yield what the engine says of each image, in order; one that cannot be read raises."""
+    for output in _flow(images, Plan(engine, config, options), lambda seen: seen.output):
+        if output is not None:  # never None under "raise"
+            yield output
+
+
+def _flow(images: Images, plan: Plan, finish: Callable[[Seen], _Out]) -> Generator[_Out, None, None]:
+    """Yield `finish` of each image, from threads that end with the generator."""
+    windows = plan.options.windows
+    size, ahead = (plan.options.batch_size, plan.engine.calls + 2) if windows is None else (1, 3)
+    sources = name_sources(images)
+    length = 0  # of every batch: that of the first, where even unreadable images count
+
+    with _threads(None, plan.engine.calls, 2) as (workers, callers, scenes):
+
+        def run_batch(loading: Sequence[Future[Loaded]], length: int) -> list[Future[_Out]]:
+            seen = plan.run_batch([future.result() for future in loading], length)
+            return [workers.submit(finish, one) for one in seen]
+
+        def run_scene(loading: Sequence[Future[Loaded]], windows: Windows) -> list[Future[_Out]]:
+            seen = (plan.run_scene(future.result(), windows, callers) for future in loading)
+            return [workers.submit(finish, one) for one in seen]
+
+        def start() -> Future[list[Future[_Out]]] | None:
+            """Begin with the next images, which nothing here keeps."""
+            nonlocal length
+            loading = [workers.submit(plan.load, *source) for source in islice(sources, size)]
+            if not loading:
+                return None
+            if windows is not None:
+                return scenes.submit(run_scene, loading, windows)
+            length = length or len(loading)
+            return callers.submit(run_batch, loading, length)
+
+        jobs: deque[Future[list[Future[_Out]]]] = deque()
+        for job in iter(start, None):
+            jobs.append(job)
+            if len(jobs) == ahead:
+                yield from _results(jobs.popleft())
+        while jobs:
+            yield from _results(jobs.popleft())
+
+
+def _results(job: Future[list[Future[_Out]]]) -> Iterator[_Out]:
+    for future in job.result():
+        yield future.result()
+
+
+@contextmanager
+def _threads(*counts: int | None) -> Iterator[list[ThreadPoolExecutor]]:
+    """Make pools of threads, which start when first used; at the end drop what waits, and wait for what runs."""
+    pools = [ThreadPoolExecutor(count, thread_name_prefix="cloudseg") for count in counts]
+    try:
+        yield pools
+    finally:
+        for pool in pools:  # all of them, before waiting for one whose thread waits for another's
+            pool.shutdown(wait=False, cancel_futures=True)
+        for pool in pools:
+            pool.shutdown(wait=True)
 
 
 def name_sources(images: Images) -> Iterator[tuple[str, Source]]:
@@ -150,32 +245,13 @@ def _unknown(value: Any, place: str) -> TypeError:
     return TypeError(f"{place} must be a path or a uint8 array (H, W) or (H, W, 3), got {type(value).__name__}")
 
 
-def _run_batches(loaded: Iterator[Loaded], engine: Engine, options: Options) -> Iterator[tuple[Loaded, Output | None]]:
-    """Yield each image with its output.
-
-    Every batch has the shape of the first, padded where the images run out, so that the engine compiles once.
-    """
-    shape: tuple[int, ...] | None = None
-    while batch := list(islice(loaded, options.batch_size)):
-        pixels = [item.pixels for item in batch if item.pixels is not None]
-        outputs: Iterator[Output] = iter(())
-        if pixels:
-            shape = shape or (len(batch), *pixels[0].shape)  # unreadable images count: the next batch may have none
-            padded = np.zeros(shape, np.uint8)
-            np.stack(pixels, out=padded[: len(pixels)])
-            outputs = run_augmented(engine, padded, options.tta).images()
-        for item in batch:
-            yield item, None if item.pixels is None else next(outputs)
+def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
-def _ordered_map(
-    pool: ThreadPoolExecutor, function: Callable[[_In], _Out], items: Iterable[_In], ahead: int
-) -> Iterator[_Out]:
-    """Map in threads, at most `ahead` items before the one being yielded."""
-    pending: deque[Future[_Out]] = deque()
-    for item in items:
-        pending.append(pool.submit(function, item))
-        if len(pending) > ahead:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+def _to_uint8(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
+    rounded = np.rint(maps * 255).astype(np.uint8)
+    rounded.flags.writeable = False  # as the rest of a prediction
+    return rounded

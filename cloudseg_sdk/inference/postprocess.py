@@ -27,11 +27,11 @@ def presence_scores(
     presence
         What the presence head says, ``(C,)``, to be averaged with that; None where the network has none.
     """
-    flat = probabilities.reshape(-1, probabilities.shape[-1])
-    count = max(1, round(PRESENCE_FRACTION * len(flat)))
-    highest = np.partition(flat, len(flat) - count, axis=0)[-count:]
-    # Along the first axis NumPy adds one row after another: in float32 a large map would lose the third digit.
-    scores = highest.mean(axis=0, dtype=np.float64)
+    pixels = math.prod(probabilities.shape[:-1])
+    count = max(1, round(PRESENCE_FRACTION * pixels))
+    rows = np.array(probabilities.reshape(pixels, -1).T, order="C")  # NumPy is several times as fast on whole rows
+    rows.partition(pixels - count, axis=1)
+    scores = rows[:, -count:].mean(axis=1, dtype=np.float64)
     return np.asarray(scores if presence is None else (scores + presence) / 2, np.float32)
 
 
@@ -60,11 +60,23 @@ def decide(
 
     `presence` is as in :func:`presence_scores`.
     """
-    min_area = [_least_pixels(fraction, size[0] * size[1]) for fraction in decision.min_area]
+    return decide_scored(probabilities, presence_scores(probabilities, presence), size, decision)
+
+
+def decide_scored(
+    probabilities: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    size: tuple[int, int],
+    decision: Decision,
+    area_share: float = 1.0,
+) -> tuple[RLE, ...]:
+    """Do the same with presence scores ``(C,)`` that are known; `min_area` is of this share of the image's area."""
+    pixels = size[0] * size[1]
+    min_area = [_least_pixels(fraction * area_share, pixels) for fraction in decision.min_area]
     (rles,) = encode_probabilities(
         probabilities[np.newaxis], threshold=decision.threshold, size=size, min_area=min_area, threads=1
     )
-    present = presence_scores(probabilities, presence) >= np.array(decision.presence, np.float32)
+    present = scores >= np.array(decision.presence, np.float32)
     empty = RLE.from_runs([], size)
     return tuple(rle if there else empty for rle, there in zip(rles, present, strict=True))
 

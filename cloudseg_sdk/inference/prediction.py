@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -18,6 +18,8 @@ from cloudseg_sdk.data.images import Image, Source, read_image
 from cloudseg_sdk.data.readers import read_csv
 from cloudseg_sdk.errors import CloudsegError
 from cloudseg_sdk.files import atomic_path
+from cloudseg_sdk.inference.timing import Timing
+from cloudseg_sdk.inference.writers import make_frame, write_csv, write_parquet
 from cloudseg_sdk.metrics import METRIC_SIZE
 
 if TYPE_CHECKING:
@@ -42,6 +44,11 @@ class Prediction:
         One presence score from 0 to 1 per class; empty where there is an error.
     error
         Why the image could not be read, or None.
+    probabilities
+        Where they were asked for: the class maps, uint8 ``(h, w, classes)``, each value the probability times 255. They
+        have the network's size, not the masks', and ``cloudrle.encode_probabilities`` makes masks of them as they are.
+    timing
+        Where the time went. It makes no difference to ``==``, nor do the probabilities.
     """
 
     source: str
@@ -50,6 +57,8 @@ class Prediction:
     rles: tuple[RLE, ...] = ()
     scores: tuple[float, ...] = ()
     error: str | None = None
+    probabilities: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+    timing: Timing = field(default=Timing(), compare=False, repr=False)
 
     @property
     def masks(self) -> NDArray[np.uint8]:
@@ -107,30 +116,33 @@ class Predictions(Sequence[Prediction]):
         """Those that have no masks."""
         return Predictions(tuple(item for item in self.items if item.error is not None))
 
+    @property
+    def timing(self) -> Timing:
+        """Where the time went, all images together."""
+        return sum((item.timing for item in self.items), start=Timing())
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row per image and class: source, class, score, area (pixels), height, width, rle, error.
 
         An image that could not be read has one row, with its error and nothing else.
         """
-        import pandas as pd  # a third of a second, which who wants masks alone is spared
-
-        columns = ["source", "class", "score", "area", "height", "width", "rle", "error"]
-        rows: list[tuple[Any, ...]] = []
-        for item in self.items:
-            if item.shape is None:
-                rows.append((item.source, None, None, None, None, None, None, item.error))
-                continue
-            for name, score, rle in zip(item.classes, item.scores, item.rles, strict=True):
-                rows.append((item.source, name, score, rle.area, *item.shape, rle.to_kaggle(), None))
-        # Text stays as Python's: Arrow's strings cannot hold a file name whose bytes are no UTF-8.
-        numbers = {"score": "float64", "area": "Int64", "height": "Int64", "width": "Int64"}
-        return pd.DataFrame(rows, columns=columns, dtype=object).astype(numbers)
+        return make_frame(self.items)
 
     def to_csv(self, path: str | Path) -> None:
         """Write :meth:`to_frame` as CSV, whole or not at all."""
-        with atomic_path(Path(path)) as temporary:
-            # surrogateescape: a file's name may be bytes that are no UTF-8; they are written as they are.
-            self.to_frame().to_csv(temporary, index=False, lineterminator="\n", errors="surrogateescape")
+        write_csv(self.items, Path(path))
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write :meth:`to_frame` as Parquet, whole or not at all (needs pyarrow: the extra ``arrow``).
+
+        An empty mask is ``""``; null is what a failed image does not have, and the error of one that did not fail.
+
+        Raises
+        ------
+        CloudsegError
+            Where the name of a file is no UTF-8.
+        """
+        write_parquet(self.items, Path(path))
 
     def to_submission(self, path: str | Path, sample: str | Path | None = None) -> None:
         """Write the competition's CSV: ``Image_Label,EncodedPixels``, one row per image and class, 350 x 525 pixels.

@@ -1,0 +1,251 @@
+"""Bulk jobs: predictions of any number of images in a folder, which a run that was killed goes on with.
+
+The images are shared out among shards, and those of a shard among parts of `part_size`, in their order. A part follows
+from its own images and the job's settings alone, so that it has the same bytes whenever and wherever it is made. The
+folder holds
+
+- ``part-0002-000017.parquet``: the rows of one part of shard 2. In the order of their names, the parts of all shards
+  are the rows of all images in order;
+- ``_manifest-2-of-4.json``: see :mod:`cloudseg_sdk.inference.manifest`. Readers of a folder of Parquet pass over names
+  that begin with ``_`` or ``.``;
+- ``.lock-2-of-4``: locked by whoever writes the shard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from cloudseg_sdk.errors import CloudsegError, DataError, MissingExtraError
+from cloudseg_sdk.files import TEMPORARY, locked
+from cloudseg_sdk.inference.manifest import Manifest, Part
+from cloudseg_sdk.inference.pipeline import Images, name_sources
+from cloudseg_sdk.inference.prediction import Prediction
+from cloudseg_sdk.inference.writers import write_csv, write_parquet
+
+PART_SIZE = 500  # images: what a kill may cost, and at 4 rows each enough for a file
+
+_WRITERS = {".parquet": write_parquet, ".csv": write_csv}
+
+
+@dataclass(frozen=True)
+class BulkReport:
+    """What a shard of a bulk job holds when it is finished.
+
+    Parameters
+    ----------
+    images, rows
+        Their numbers, of this run and of those before it.
+    errors
+        How many of the images could not be read: each is a row with its error.
+    """
+
+    images: int
+    rows: int
+    errors: int
+
+
+@dataclass(frozen=True)
+class BulkJob:
+    """What to predict, and how it is kept.
+
+    Parameters
+    ----------
+    folder
+        Its suffix is the parts' format: ``.parquet`` or ``.csv``.
+    names
+        The paths of all images of all shards.
+    shard
+        (number, count), numbers counting from 0.
+    part_size
+        Images in a part, but for a shard's last.
+    settings
+        JSON values on which predictions depend.
+
+    Raises
+    ------
+    ValueError, DataError
+        Where any of these cannot be.
+    MissingExtraError
+        Where Parquet is asked for and pyarrow is not installed.
+    """
+
+    folder: Path
+    names: Sequence[str]
+    shard: tuple[int, int]
+    part_size: int
+    settings: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        suffix = self.folder.suffix
+        if suffix not in _WRITERS:
+            raise ValueError(f"a bulk job writes a folder whose name ends in .parquet or .csv, got {self.folder}")
+        if suffix == ".parquet":
+            _require_pyarrow()
+        shard = self.shard
+        valid = isinstance(shard, tuple) and len(shard) == 2 and all(type(number) is int for number in shard)
+        if not valid or not 0 <= shard[0] < shard[1]:
+            raise ValueError(f"shard must be (number, count) with a number from 0 to count - 1, got {shard!r}")
+        if type(self.part_size) is not int or self.part_size < 1:
+            raise ValueError(f"part_size must be a whole number of at least 1, got {self.part_size!r}")
+        if not self.names:
+            raise DataError("there are no images to predict")
+
+    def parts(self) -> dict[str, Sequence[str]]:
+        """Return the images of each part of the shard, by the part's file name."""
+        number, count = self.shard
+        start, stop = (len(self.names) * edge // count for edge in (number, number + 1))
+        suffix, size = self.folder.suffix, self.part_size
+        return {
+            f"part-{number:04}-{position:06}{suffix}": self.names[first : min(first + size, stop)]
+            for position, first in enumerate(range(start, stop, size))
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Return what tells this job from others; the same for all of its shards."""
+        strict = self.folder.suffix == ".parquet"  # whose text is UTF-8, where CSV takes a file's name as it is
+        digest = hashlib.sha256()
+        for name in self.names:
+            try:
+                digest.update(name.encode("utf-8", "strict" if strict else "surrogateescape") + b"\0")
+            except UnicodeEncodeError as error:
+                remedy = "rename the file, or write .csv" if strict else "rename the file"
+                raise DataError(
+                    f"the name {name!r} is no UTF-8, as a {self.folder.suffix} file wants; {remedy}"
+                ) from error
+        images = {
+            "count": len(self.names),
+            "first": self.names[0],
+            "last": self.names[-1],
+            "sha256": digest.hexdigest(),
+        }
+        return {**self.settings, "images": images, "shards": self.shard[1], "part_size": self.part_size}
+
+
+def list_names(images: Images) -> list[str]:
+    """Return the path of each image.
+
+    Raises
+    ------
+    TypeError
+        Where one is no path: only files are found again by the run after a kill.
+    """
+    names = []
+    for name, source in name_sources(images):
+        if not isinstance(source, str | Path):
+            raise TypeError(
+                f"a bulk job wants paths, which a later run finds again, got {name} ({type(source).__name__}); write "
+                "such images to files, or use stream()"
+            )
+        names.append(name)
+    return names
+
+
+def run_job(
+    job: BulkJob, predict: Callable[[Sequence[str]], Iterator[Prediction]], *, resume: bool, progress: bool
+) -> BulkReport:
+    """Make the parts that are not there yet; see :meth:`cloudseg_sdk.Segmenter.predict_to`.
+
+    Parameters
+    ----------
+    job
+        What to predict.
+    predict
+        Yields a prediction for each of some images, in order.
+    resume
+        Whether to go on with what is there.
+    progress
+        Show a progress bar.
+    """
+    described = job.describe()
+    with ExitStack() as lock:
+        with _writing(job):
+            job.folder.mkdir(parents=True, exist_ok=True)
+            lock.enter_context(locked(job.folder / f".lock-{job.shard[0]}-of-{job.shard[1]}"))
+            manifest = Manifest(job.folder, job.shard, described, resume=resume)
+            _remove_leftovers(job)
+        parts = job.parts()
+        missing = {name: images for name, images in parts.items() if not manifest.holds(name)}
+        total, left = (sum(map(len, some.values())) for some in (parts, missing))
+        with _Bar(total, done=total - left, progress=progress) as bar:
+            for name, images in missing.items():
+                items = tuple(bar.count(predict(images)))
+                manifest.check_there()  # or writing would make the folder anew
+                with _writing(job):
+                    manifest.add(_write_part(job.folder / name, items))
+        with _writing(job):
+            manifest.finish()
+    return BulkReport(**{name: manifest.total(name) for name in ("images", "rows", "errors")})
+
+
+def _write_part(path: Path, items: Sequence[Prediction]) -> Part:
+    _WRITERS[path.suffix](items, path)
+    rows = sum(1 if item.error is not None else len(item.rles) for item in items)
+    errors = sum(item.error is not None for item in items)
+    return Part.of(path, images=len(items), rows=rows, errors=errors)
+
+
+def _remove_leftovers(job: BulkJob) -> None:
+    """Remove the half-written files of a run that was killed."""
+    number, _ = job.shard
+    for path in job.folder.iterdir():
+        found = TEMPORARY.fullmatch(path.name)
+        if found and found["stem"].startswith((f"part-{number:04}-", f"_manifest-{number}-")):
+            path.unlink()
+
+
+@contextmanager
+def _writing(job: BulkJob) -> Iterator[None]:
+    """Say what it means for the job that a file cannot be written."""
+    number, count = job.shard
+    try:
+        yield
+    except BlockingIOError as error:
+        raise CloudsegError(
+            f"another process is writing shard {number} of {count} into {job.folder}; let it end, or stop it first"
+        ) from error
+    except OSError as error:
+        reason = error.strerror if error.errno is None else os.strerror(error.errno)  # pyarrow's own is a paragraph
+        raise CloudsegError(
+            f"cannot write to {job.folder}: {reason}; finished parts are kept: mend that, and call it again to go on"
+        ) from error
+
+
+class _Bar(Progress):
+    """Images of the shard, those of earlier runs among them; the rate and the time left are of this run."""
+
+    def __init__(self, total: int, *, done: int, progress: bool) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+        super().__init__(*columns, disable=not progress)
+        self._shown = self.add_task("predicting", total=total, completed=done)
+        self._errors = 0
+
+    def count(self, items: Iterator[Prediction]) -> Iterator[Prediction]:
+        """Yield `items`, each one image further."""
+        for item in items:
+            self._errors += item.error is not None
+            words = f"predicting, {self._errors:,} unreadable" if self._errors else "predicting"
+            self.update(self._shown, advance=1, description=words)
+            yield item
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} images/s")
+
+
+def _require_pyarrow() -> None:
+    try:
+        importlib.import_module("pyarrow")
+    except ImportError as error:
+        raise MissingExtraError("Parquet files need pyarrow", "arrow") from error
