@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from cloudseg_sdk.bundle import Bundle, find_bundle, read_bundle, write_bundle
 from cloudseg_sdk.config import CLOUD_CLASSES, TTA, Decision, ModelConfig, check_members, check_tta
 from cloudseg_sdk.data.dataset import CloudDataset
-from cloudseg_sdk.data.images import Source
+from cloudseg_sdk.data.sources import Images, Source
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
 from cloudseg_sdk.evaluation import evaluate_outputs, report_scenes
 from cloudseg_sdk.inference.engines import Engine, EnsembleEngine, Output
-from cloudseg_sdk.inference.pipeline import Images, OnError, Options, predict_images, run_images
+from cloudseg_sdk.inference.pipeline import OnError, Options, predict_images, run_images
 from cloudseg_sdk.inference.prediction import Prediction, Predictions
 from cloudseg_sdk.metrics import Report, truth_at_metric_size
 from cloudseg_sdk.network import EngineName, Network, import_keras
@@ -336,7 +336,7 @@ class Segmenter:
     def __call__(
         self, image: Source, *, output_size: tuple[int, int] | None = None, tta: TTA | None = None
     ) -> Prediction:
-        """Predict one image, a file or a uint8 array ``(H, W)`` or RGB ``(H, W, 3)``; raise if it cannot be read."""
+        """Predict one image, given as in :meth:`predict`; raise if it cannot be read."""
         (prediction,) = self.stream([image], output_size=output_size, batch_size=1, on_error="raise", tta=tta)
         return prediction
 
@@ -354,8 +354,12 @@ class Segmenter:
         Parameters
         ----------
         images
-            A file, a folder of images, an RGB array ``(H, W, 3)`` or ``(N, H, W, 3)``, a grey one ``(H, W)`` (uint8
-            all), or an iterable of files and arrays, which is read lazily.
+            A path, a pattern (``"scenes/*.jpg"``), a folder, the bytes of an image file, a binary file object, a PIL
+            image, an array or tensor (uint8 RGB ``(H, W, 3)`` or ``(N, H, W, 3)``, or grey ``(H, W)``), a member or
+            folder of a zip archive (:class:`zipfile.Path`), or an iterable of such images (a list, a generator, a
+            pandas column), which is read lazily. Each one's ``.source`` tells which it was: the path, or for what has
+            no name of its own ``array 3``, ``bytes 3``, and so on. See :func:`cloudseg_sdk.data.images.read_image` for
+            how files become RGB of 8 bits, and what arrays must be.
         output_size
             (height, width) of the masks; None for each image's own. A submission wants (350, 525).
         batch_size

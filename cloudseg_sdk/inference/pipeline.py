@@ -10,20 +10,19 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 
 from cloudseg_sdk.config import TTA, Decision, ModelConfig, check_tta
-from cloudseg_sdk.data.images import Image, Source, list_images, read_image, stretch
+from cloudseg_sdk.data.images import Content, Image, read_image, stretch
+from cloudseg_sdk.data.sources import Images, name_sources
 from cloudseg_sdk.errors import ImageError
 from cloudseg_sdk.inference.engines import Engine, Output
 from cloudseg_sdk.inference.postprocess import decide, presence_scores
 from cloudseg_sdk.inference.prediction import Prediction
 from cloudseg_sdk.inference.tta import run_augmented
 
-Images: TypeAlias = Source | Iterable[Source]
 OnError: TypeAlias = Literal["record", "raise"]
 
 _In = TypeVar("_In")
@@ -110,10 +109,10 @@ def _run_loaded(
 ) -> Iterator[tuple[Loaded, Output | None]]:
     """Yield each image, read in `pool`, with what the engine says of it; None where it could not be read."""
 
-    def load(item: tuple[str, Source]) -> Loaded:
+    def load(item: tuple[str, Content]) -> Loaded:
         name, source = item
         try:
-            pixels = read_image(source)
+            pixels = read_image(source, name)
         except ImageError as error:
             if options.on_error == "raise":
                 raise
@@ -123,31 +122,6 @@ def _run_loaded(
 
     loaded = _ordered_map(pool, load, name_sources(images), ahead=2 * options.batch_size)
     return _run_batches(loaded, engine, options)
-
-
-def name_sources(images: Images) -> Iterator[tuple[str, Source]]:
-    """Yield (name, image) of a file, a folder's images, an array, a stack ``(N, H, W, 3)``, or an iterable of them."""
-    if isinstance(images, str | Path):
-        path = Path(images)
-        files = list_images(path) if path.is_dir() else [path]
-        yield from ((str(file), file) for file in files)
-    elif isinstance(images, np.ndarray):
-        stack = images if images.ndim == 4 else [images]
-        yield from ((f"array {number}", image) for number, image in enumerate(stack))
-    elif isinstance(images, Iterable) and not isinstance(images, bytes | dict):
-        for number, image in enumerate(images):
-            if isinstance(image, np.ndarray):
-                yield f"array {number}", image.copy()  # read in a thread later, when a camera has reused its buffer
-            elif isinstance(image, str | Path):
-                yield str(image), image
-            else:
-                raise _unknown(image, f"images[{number}]")
-    else:
-        raise _unknown(images, "images")
-
-
-def _unknown(value: Any, place: str) -> TypeError:
-    return TypeError(f"{place} must be a path or a uint8 array (H, W) or (H, W, 3), got {type(value).__name__}")
 
 
 def _run_batches(loaded: Iterator[Loaded], engine: Engine, options: Options) -> Iterator[tuple[Loaded, Output | None]]:
