@@ -201,7 +201,7 @@ def test_a_plot_shows_every_prediction_and_every_error(predictions: Predictions)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(CLASSES)
     file = io.BytesIO()
     figure.savefig(file, format="png")  # needs no display
-    assert len(file.getvalue()) > 10_000
+    assert file.getvalue().startswith(b"\x89PNG")
 
 
 def test_a_plot_takes_what_was_predicted_and_a_count(predictions: Predictions) -> None:

