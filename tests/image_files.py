@@ -3,7 +3,7 @@
 import re
 import struct
 import zlib
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
@@ -30,7 +30,7 @@ def jpeg_claiming(jpeg: bytes, height: int, width: int) -> bytes:
 def tiff(
     pixels: NDArray[Any],
     *,
-    order: str = "<",
+    order: Literal["<", ">"] = "<",
     big: bool = False,
     photometric: int = 2,
     sample_format: int | None = None,

@@ -3,7 +3,7 @@
 import io
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -135,7 +135,9 @@ RGBA = np.dstack([COLOURS, ALPHA])
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("extra", [0, 1, 2])
 @pytest.mark.parametrize("depth", [1, 257])
-def test_alpha_of_a_tiff_is_dropped_whatever_it_is_called(order: str, big: bool, extra: int, depth: int) -> None:
+def test_alpha_of_a_tiff_is_dropped_whatever_it_is_called(
+    order: Literal["<", ">"], big: bool, extra: int, depth: int
+) -> None:
     pixels = RGBA if depth == 1 else RGBA.astype(np.uint16) * depth
     np.testing.assert_array_equal(decode_image(tiff(pixels, order=order, big=big, extra=(extra,)), "scene"), COLOURS)
 

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from cloudseg_sdk import ImageError
-from cloudseg_sdk.data.images import SUFFIXES, Image, list_images, read_image, stretch
+from cloudseg_sdk.data.headers import SUFFIXES
+from cloudseg_sdk.data.images import Image, list_images, read_image, stretch
 
 LOSSLESS = (".bmp", ".png", ".tif", ".tiff")
 

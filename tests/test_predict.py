@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from cloudrle import RLE
 from cloudseg_sdk import CloudsegError, DataError, Decision, ImageError, ModelConfig, Prediction, Predictions, Segmenter
 from cloudseg_sdk.bundle import read_bundle
-from cloudseg_sdk.data.images import SUFFIXES, Image
+from cloudseg_sdk.data.headers import SUFFIXES
+from cloudseg_sdk.data.images import Image
 from cloudseg_sdk.inference.engines import Engine, OpenVINOEngine, Output
 from cloudseg_sdk.inference.pipeline import OnError, Options, predict_images
 from cloudseg_sdk.inference.postprocess import decide, presence_scores

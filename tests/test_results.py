@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -211,7 +212,7 @@ def test_a_plot_takes_what_was_predicted_and_a_count(predictions: Predictions) -
     assert [axis.get_title() for axis in shown] == ["array 0", "array 1", "array 2"]
     for axis, item, image in zip(shown, items, stack, strict=False):
         np.testing.assert_array_equal(axis.images[0].get_array(), item.overlay(image))
-    cases = {
+    cases: dict[str, Callable[[], object]] = {
         "got 2 images for 5 predictions; give those that were predicted": lambda: Predictions(items).plot(stack[:2]),
         "a plot needs a count of at least 1 and predictions, got 0 and 5": lambda: Predictions(items).plot(count=0),
         "a plot needs a count of at least 1 and predictions, got 16 and 0": lambda: Predictions(()).plot(),

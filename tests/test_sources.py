@@ -293,7 +293,7 @@ def test_a_pil_image_of_a_palette_with_transparency_does_not_warn() -> None:
 
 def test_a_pil_image_of_too_many_pixels_is_refused_undecoded() -> None:
     header = Pillow.new("L", (1, 1))
-    header._size = (1 << 14, (1 << 13) + 1)  # type: ignore[attr-defined]
+    header._size = (1 << 14, (1 << 13) + 1)
     with pytest.raises(ImageError, match=r"^image 0 has 8,193 x 16,384 pixels by its header"):
         read_source(header)
 
