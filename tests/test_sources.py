@@ -321,7 +321,7 @@ def test_one_buffer_may_hold_every_image() -> None:
             buffer[:] = value
             yield buffer
 
-    values = [int(np.asarray(content).max()) for _, content in name_sources(camera())]
+    values = [int(np.asarray(content).max()) for _, content in list(name_sources(camera()))]
     assert values == [1, 2]
 
 
