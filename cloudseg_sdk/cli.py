@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 _Config = TypeVar("_Config", "ModelConfig", "TrainConfig")
 
-OVERLAY_SIZE = (700, 1050)  # (height, width) at most: as much as a screen shows
-
 app = typer.Typer(
     help="Segment satellite scenes: try the demo, train on your labels, predict masks.",
     no_args_is_help=True,
@@ -58,6 +56,7 @@ ModelArgument = Annotated[str, typer.Argument(help='A .cloudseg file, or "clouds
 def main() -> None:
     """Run the command line; an error is one line on stderr and exit code 1 (2 for wrong usage)."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes, unless the user wants them
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # its lines on damaged images: the error says it all
     try:
         app()
     except (CloudsegError, OSError, ValueError) as error:
@@ -343,34 +342,20 @@ def doctor() -> None:
 
 def _predict(segmenter: Segmenter, images: list[Path], out: Path, tta: TTA | None = None) -> None:
     """Predict, write everything into `out`, and say so."""
-    import cv2
     from rich.progress import track
 
-    from cloudseg_sdk.data.colours import class_colours, draw_legend
-    from cloudseg_sdk.data.images import read_image
-    from cloudseg_sdk.files import atomic_path
-    from cloudseg_sdk.inference.prediction import Prediction, Predictions
+    from cloudseg_sdk.inference.prediction import Predictions
     from cloudseg_sdk.metrics import METRIC_SIZE
 
     doubled = [stem for stem, count in Counter(path.stem for path in images).items() if count > 1]
     if doubled:
         raise CloudsegError(f"two images are named {doubled[0]}; their overlays would overwrite each other")
-    colours = class_colours(len(segmenter.classes))
-
-    def write_overlay(prediction: Prediction) -> None:
-        image = read_image(prediction.source)
-        scale = min(1.0, OVERLAY_SIZE[0] / image.shape[0], OVERLAY_SIZE[1] / image.shape[1])
-        shown = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
-        picture = draw_legend(prediction.overlay(shown), segmenter.classes, colours)
-        with atomic_path(out / "overlays" / f"{Path(prediction.source).stem}.png") as temporary:
-            cv2.imwrite(str(temporary), picture[:, :, ::-1])
-
     predicted = []
     stream = segmenter.stream(images, output_size=METRIC_SIZE, tta=tta)
     for prediction in track(stream, "predicting", total=len(images), transient=True):
         predicted.append(prediction)
         if prediction.error is None:
-            write_overlay(prediction)
+            prediction.save_overlay(out / "overlays" / f"{Path(prediction.source).stem}.png")
     predictions = Predictions(tuple(predicted))
     good = Predictions(tuple(item for item in predicted if item.error is None))
     predictions.to_csv(out / "predictions.csv")

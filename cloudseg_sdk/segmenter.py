@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from cloudseg_sdk.bundle import Bundle, find_bundle, read_bundle, write_bundle
 from cloudseg_sdk.config import CLOUD_CLASSES, TTA, Decision, ModelConfig, check_members, check_tta
-from cloudseg_sdk.data.images import Source
+from cloudseg_sdk.data.sources import Images, Source
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
 from cloudseg_sdk.exporting import SUFFIXES, ExportFormat, export_network, read_exported
 from cloudseg_sdk.inference.bulk import PART_SIZE, BulkJob, BulkReport, list_names, run_job
 from cloudseg_sdk.inference.engines import Device, Engine, EnsembleEngine, Output
 from cloudseg_sdk.inference.options import PredictOptions, choose_options
-from cloudseg_sdk.inference.pipeline import Images, predict_images, run_images
+from cloudseg_sdk.inference.pipeline import predict_images, run_images
 from cloudseg_sdk.inference.prediction import Prediction, Predictions
 from cloudseg_sdk.metrics import Report, truth_at_metric_size
 from cloudseg_sdk.network import Choice, EngineName, Network, Parts, Precision, import_keras
@@ -362,10 +362,7 @@ class Segmenter:
         return found
 
     def __call__(self, image: Source, **options: Unpack[PredictOptions]) -> Prediction:
-        """Predict one image, a file or a uint8 array ``(H, W)`` or RGB ``(H, W, 3)``; raise if it cannot be read.
-
-        Options are those of :meth:`predict`.
-        """
+        """Predict one image, given as in :meth:`predict`, with the options of that; raise if it cannot be read."""
         chosen: PredictOptions = {"on_error": "raise", **options}
         (prediction,) = self.stream([image], **chosen)
         return prediction
@@ -376,8 +373,12 @@ class Segmenter:
         Parameters
         ----------
         images
-            A file, a folder of images, an RGB array ``(H, W, 3)`` or ``(N, H, W, 3)``, a grey one ``(H, W)`` (uint8
-            all), or an iterable of files and arrays, which is read lazily.
+            A path, a pattern (``"scenes/*.jpg"``), a folder, the bytes of an image file, a binary file object, a PIL
+            image, an array or tensor (uint8 RGB ``(H, W, 3)`` or ``(N, H, W, 3)``, or grey ``(H, W)``), a member or
+            folder of a zip archive (:class:`zipfile.Path`), or an iterable of such images (a list, a generator, a
+            pandas column), which is read lazily. Each one's ``.source`` tells which it was: the path, or for what has
+            no name of its own ``array 3``, ``bytes 3``, and so on. See :func:`cloudseg_sdk.data.images.read_image` for
+            how files become RGB of 8 bits, and what arrays must be.
         output_size : tuple of int, optional
             (height, width) of the masks; None, as by default, for each image's own. A submission wants (350, 525).
         batch_size : int or "auto"

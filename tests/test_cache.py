@@ -139,7 +139,7 @@ def test_another_decoder_starts_anew(
     check(dataset, tmp_path / "cache")
     monkeypatch.setattr(cv2, "__version__", "99.0")
     check(dataset, tmp_path / "cache")
-    monkeypatch.setattr(cache, "_FORMAT", 2)
+    monkeypatch.setattr(cache, "_FORMAT", cache._FORMAT + 1)
     check(dataset, tmp_path / "cache")
     assert len(decoded) == 21
 

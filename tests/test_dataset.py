@@ -294,7 +294,8 @@ def test_a_mask_file_that_is_none_is_named(image: Path, tmp_path: Path) -> None:
         "missing.png": "cannot read {path}: No such file or directory",
         ".": "cannot read {path}: Is a directory",
         "a\0.png": "cannot read {path}: embedded null byte",
-        "text.png": "{path} is damaged or not an image",
+        "text.png": "{path} is damaged or not an image (8 bytes); "
+        "wanted one of .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp",
         "colour.png": "{path} has 3 channels; a mask file holds one, the number of each pixel's class (a palette is "
         "read as colours). Pass several channels as an array (H, W, classes)",
     }

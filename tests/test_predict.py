@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import io
 import itertools
 import json
 import os
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from cloudrle import RLE
 from cloudseg_sdk import CloudsegError, DataError, Decision, ImageError, ModelConfig, Prediction, Predictions, Segmenter
 from cloudseg_sdk.bundle import read_bundle
+from cloudseg_sdk.data.headers import SUFFIXES
 from cloudseg_sdk.data.images import Image
 from cloudseg_sdk.inference.engines import Engine, OpenVINOEngine, Output
 from cloudseg_sdk.inference.options import OnError, Options
@@ -32,6 +32,7 @@ from cloudseg_sdk.inference.pipeline import predict_images
 from cloudseg_sdk.inference.postprocess import decide, presence_scores
 from cloudseg_sdk.synthetic import CLASSES, scene
 
+KINDS = "a path, the bytes of an image file, a binary file object, a PIL image or a uint8 array (H, W) or (H, W, 3)"
 SIZES = [(64, 96), (32, 48), (97, 61), (70, 105), (40, 200)]
 
 
@@ -148,13 +149,10 @@ def test_no_images_give_no_predictions(segmenter: Segmenter, nothing: Any) -> No
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        (None, "images must be a path or a uint8 array (H, W) or (H, W, 3), got NoneType"),
-        (5, "images must be a path or a uint8 array (H, W) or (H, W, 3), got int"),
-        (b"scene.png", "images must be a path or a uint8 array (H, W) or (H, W, 3), got bytes"),
-        ({"a": "b"}, "images must be a path or a uint8 array (H, W) or (H, W, 3), got dict"),
-        ([None], "images[0] must be a path or a uint8 array (H, W) or (H, W, 3), got NoneType"),
-        ([[]], "images[0] must be a path or a uint8 array (H, W) or (H, W, 3), got list"),
-        (io.BytesIO(b"a scene"), "images[0] must be a path or a uint8 array (H, W) or (H, W, 3), got bytes"),
+        (None, f"images must be {KINDS}, or many of them, got NoneType"),
+        (5, f"images must be {KINDS}, or many of them, got int"),
+        ({"a": "b"}, f"images must be {KINDS}, or many of them, got dict"),
+        (pd.DataFrame({"path": []}), "images is a DataFrame, wanted one of its columns, such as table['path']"),
     ],
 )
 def test_what_is_no_image_is_a_type_error(segmenter: Segmenter, bad: Any, words: str) -> None:
@@ -317,11 +315,17 @@ def test_unreadable_images_are_recorded_in_their_place(
 @pytest.mark.parametrize(
     ("bad", "error"),
     [
-        (np.zeros((4, 6, 3)), "an image array must be uint8 with values 0 to 255, got float64"),
-        (np.zeros((4, 6, 4), np.uint8), "(H, W, 3) and not empty, got shape (4, 6, 4)"),
+        (
+            np.zeros((4, 6, 3)),
+            "must be uint8 with values 0 to 255, got float64; for values from 0 to 1: "
+            "np.rint(255 * image).astype(np.uint8)",
+        ),
+        (np.zeros((4, 6, 4), np.uint8), "not empty, got shape (4, 6, 4); without alpha: image[:, :, :3]"),
         (np.array(5, np.uint8), "(H, W, 3) and not empty, got shape ()"),
         (np.zeros((1, 2, 4, 6, 3), np.uint8), "(H, W, 3) and not empty, got shape (1, 2, 4, 6, 3)"),
-        (np.array(["a.png", "b.png"]), "an image array must be uint8 with values 0 to 255, got <U5"),
+        (None, f"images[0] must be {KINDS}, got NoneType"),
+        ([], f"images[0] must be {KINDS}, got list"),
+        (b"scene", "bytes 0 is damaged or not an image (5 bytes); wanted one of " + ", ".join(SUFFIXES)),
         ("", "cannot read .: Is a directory"),
         ("a\0.png", "cannot read a\0.png: embedded null byte"),
     ],
@@ -343,7 +347,7 @@ def test_an_unreadable_image_is_recorded_or_raised(segmenter: Segmenter, bad: An
 def test_a_single_call_takes_one_image_only(segmenter: Segmenter, files: list[Path]) -> None:
     with pytest.raises(ImageError, match="Is a directory"):
         segmenter(files[0].parent)
-    with pytest.raises(TypeError, match=r"^images\[0\] must be a path or a uint8 array"):
+    with pytest.raises(ImageError, match=r"^images\[0\] must be a path, "):
         segmenter(files)  # type: ignore[arg-type]
 
 

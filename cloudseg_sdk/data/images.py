@@ -1,64 +1,122 @@
-"""Reading and resizing images: the one way for training and prediction alike."""
+"""Decoding and resizing one image: the one way for training and prediction alike."""
 
 from __future__ import annotations
 
+import errno
+import os
+import zipfile
+import zlib
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, TypeAlias
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePath
+from typing import IO, Any, TypeAlias, TypeVar, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cloudseg_sdk.data.headers import MAX_PIXELS, SUFFIXES, check_header, damaged
 from cloudseg_sdk.errors import ImageError
 
 Image: TypeAlias = NDArray[np.uint8]
-Source: TypeAlias = str | Path | NDArray[Any]
+Content: TypeAlias = Traversable | bytes | NDArray[Any] | ImageError
+"""An image to be read: a file (a path, or a member of a zip archive), its bytes, an array, or why there is none."""
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_MAX_BYTES = 8 * MAX_PIXELS  # the most pixels as RGBA of 16 bits, without any compression
+_CHUNK = 1 << 22
+# What files raise: an OSError; a ValueError for a NUL in the name or a closed file; zip members all of them.
+READ_ERRORS = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+# How to make uint8 of other arrays, which only their owner can know.
+_TO_UINT8 = {
+    "b": "for a mask: 255 * image.astype(np.uint8)",
+    "u": "for the full range of 16 bits: (image // 257).astype(np.uint8)",
+    "f": "for values from 0 to 1: np.rint(255 * image).astype(np.uint8)",
+}
+
+_Folder = TypeVar("_Folder", bound=Traversable)
 
 
-def read_image(source: Source) -> Image:
+def read_image(source: Content | str, name: str | None = None) -> Image:
     """Return an image as RGB uint8 ``(H, W, 3)``.
+
+    This is the one rule of what an image is, for predictions and datasets alike.
+
+    **A file** is BMP, JPEG, PNG, TIFF or WebP, told by its content and not by its name. What the format defines is
+    followed: EXIF orientation is applied; grey becomes three equal channels; palettes, black and white, CMYK and YCbCr
+    become RGB; 16 bits a channel are scaled to 8. Alpha and colour profiles are ignored. Of several pages or frames
+    the first counts. At most 134,217,728 pixels (``1 << 27``) are decoded; more, by the header, are refused before.
+
+    **An array** is uint8 with values 0 to 255, grey ``(H, W)`` or RGB ``(H, W, 3)`` in this order, of any size. Nothing
+    else is guessed: floats, 16 bits, alpha and channels first are refused, with what to write instead.
 
     Parameters
     ----------
     source
-        A file that OpenCV reads (EXIF orientation applied, alpha dropped, 16 bits a channel scaled to 8), or a uint8
-        array, grey ``(H, W)`` or RGB ``(H, W, 3)``.
+        A file's path, a member of a zip archive (:class:`zipfile.Path`), the bytes of a file, or an array.
+    name
+        What errors call it; None for the path.
 
     Raises
     ------
     ImageError
         Where the file cannot be read or is no whole image, or the array has another shape or dtype.
     """
+    if isinstance(source, ImageError):
+        raise source
     if isinstance(source, np.ndarray):
         return _check_array(source)
-    path = Path(source)
-    return decode_image(read_file(path), path)
+    if isinstance(source, bytes):
+        return decode_image(source, name or "bytes")
+    file = Path(source) if isinstance(source, str) else source
+    return decode_image(read_file(file), name or str(file))
 
 
-def read_file(path: Path) -> bytes:
+def read_file(file: Traversable) -> bytes:
     """Return the bytes of an image file, or raise an ImageError that names it."""
     try:
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:  # the latter for a NUL in the name
-        raise ImageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+        with file.open("rb") as opened:
+            data = read_all(opened, str(file))
+    except ImageError:
+        raise
+    except READ_ERRORS as error:
+        raise ImageError(f"cannot read {file}: {reason(error)}") from error
     if not data:
-        raise ImageError(f"{path} is empty (0 bytes)")
+        raise ImageError(f"{file} is empty (0 bytes)")
     return data
 
 
-def decode_image(data: bytes, path: Path) -> Image:
-    """Return the image that a file's bytes hold, RGB uint8 ``(H, W, 3)``; `path` is for the error's words."""
+def reason(error: Exception) -> str:
+    """Return why something could not be read, in the system's words where it has some."""
+    if isinstance(error, OSError) and error.errno is None:  # as zipfile raises them
+        code = {FileNotFoundError: errno.ENOENT, IsADirectoryError: errno.EISDIR}.get(type(error))
+        return os.strerror(code) if code else str(error)
+    return str(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+
+
+def read_all(file: IO[bytes], name: str) -> bytes:
+    """Return what a file object has left, or raise an ImageError where that is more than any image."""
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := file.read(_CHUNK):
+        if not isinstance(chunk, bytes):
+            raise ImageError(f'{name} gives {type(chunk).__name__}, wanted bytes; open it with the mode "rb"')
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > _MAX_BYTES:
+            raise ImageError(f"{name} has more than {_MAX_BYTES:,} bytes, as no image that is decoded")
+    return b"".join(chunks)
+
+
+def decode_image(data: bytes, name: str | Path) -> Image:
+    """Return the image that a file's bytes hold, RGB uint8 ``(H, W, 3)``; `name` is for the error's words."""
+    checked = check_header(data, str(name))
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        image = cv2.imdecode(np.frombuffer(checked, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
-        raise ImageError(f"{path} cannot be decoded: {error.err}") from error
+        raise ImageError(f"{name} cannot be decoded: {error.err}") from error
     if image is None:
-        raise ImageError(
-            f"{path} is damaged or not an image ({len(data):,} bytes); wanted one of {', '.join(SUFFIXES)}"
-        )
+        raise damaged(data, str(name))
     return np.asarray(image, np.uint8)
 
 
@@ -72,23 +130,43 @@ def stretch(image: Image, size: Sequence[int]) -> Image:
     return np.asarray(resized, np.uint8)
 
 
-def list_images(folder: Path) -> list[Path]:
+def list_images(folder: _Folder) -> list[_Folder]:
     """Return the image files of `folder`, sorted by name, without hidden ones (macOS leaves ``._scene.jpg``)."""
     if not folder.is_dir():
-        raise ImageError(f"{folder} is not a folder" if folder.exists() else f"no such folder: {folder}")
-    paths = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
-    )
-    if not paths:
+        raise ImageError(f"{folder} is not a folder" if folder.is_file() else f"no such folder: {folder}")
+    try:
+        files = cast("list[_Folder]", [file for file in folder.iterdir() if _is_image(file)])
+    except READ_ERRORS as error:
+        raise ImageError(f"cannot read {folder}: {reason(error)}") from error
+    if not files:
         raise ImageError(f"no images in {folder}; wanted files ending in {', '.join(SUFFIXES)}")
-    return paths
+    return sorted(files, key=lambda file: file.name)
+
+
+def _is_image(file: Traversable) -> bool:
+    return PurePath(file.name).suffix.lower() in SUFFIXES and not file.name.startswith(".") and not file.is_dir()
 
 
 def _check_array(array: NDArray[Any]) -> Image:
     if array.dtype != np.uint8:
-        raise ImageError(f"an image array must be uint8 with values 0 to 255, got {array.dtype}")
+        remedy = _TO_UINT8.get(array.dtype.kind, "scale it to that range, then .astype(np.uint8)")
+        raise ImageError(f"an image array must be uint8 with values 0 to 255, got {array.dtype}; {remedy}")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or 0 in array.shape:
-        raise ImageError(f"an image array must be grey (H, W) or RGB (H, W, 3) and not empty, got shape {array.shape}")
+        raise ImageError(
+            f"an image array must be grey (H, W) or RGB (H, W, 3) and not empty, got shape {array.shape}"
+            f"{_reshaping(array.shape)}"
+        )
     return array if array.ndim == 3 else np.repeat(array[:, :, None], 3, axis=2)
+
+
+def _reshaping(shape: tuple[int, ...]) -> str:
+    """Return what to write for the shapes that images commonly have elsewhere."""
+    if len(shape) == 1:
+        return "; for the bytes of a file: .tobytes()"
+    if len(shape) == 3 and shape[2] == 4:
+        return "; without alpha: image[:, :, :3]"
+    if len(shape) == 3 and shape[2] == 1:
+        return "; as grey: image[:, :, 0]"
+    if len(shape) == 3 and shape[0] == 3:
+        return "; with channels last: image.transpose(1, 2, 0)"
+    return ""

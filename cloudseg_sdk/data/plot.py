@@ -1,9 +1,9 @@
-"""Pictures of a dataset (matplotlib)."""
+"""Pictures in rows and columns (matplotlib)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -37,6 +37,20 @@ def plot_batch(images: NDArray[np.uint8], masks: NDArray[np.uint8], classes: Seq
     return _plot_rows([str(number) for number in range(len(images))], images, grown, planes.mean((2, 3)), classes)
 
 
+def new_figure(rows: int, columns: int, cell: tuple[float, float]) -> tuple[Figure, NDArray[Any]]:
+    """Return a figure without a window, and its bare axes ``(rows, columns)`` of `cell` (height, width) inches."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("plots need matplotlib", "plot") from error
+
+    figure = Figure(figsize=(cell[1] * columns, cell[0] * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    return figure, axes
+
+
 def _plot_rows(
     names: Sequence[str],
     images: Iterable[Image],
@@ -44,16 +58,7 @@ def _plot_rows(
     shares: Iterable[Sequence[float]],
     classes: Sequence[str],
 ) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("plots need matplotlib", "plot") from error
-
-    columns = 1 + len(classes)
-    figure = Figure(figsize=(3 * columns, 2.2 * max(len(names), 1)), layout="constrained")
-    axes = figure.subplots(max(len(names), 1), columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
+    figure, axes = new_figure(max(len(names), 1), 1 + len(classes), cell=(2.2, 3.0))
     colours = class_colours(len(classes))
     for row, name, image, planes, parts in zip(axes, names, images, masks, shares, strict=False):
         row[0].imshow(image)

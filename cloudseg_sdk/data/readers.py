@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudrle import RLE, RLEError
-from cloudseg_sdk.errors import DataError
+from cloudseg_sdk.data.headers import check_size, damaged
+from cloudseg_sdk.data.images import read_file
+from cloudseg_sdk.errors import DataError, ImageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,13 +174,15 @@ def _encode_classes(mask: NDArray[Any] | str | Path, classes: tuple[str, ...], p
 
 def _read_mask(path: Path) -> NDArray[Any]:
     try:
-        array = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    except (OSError, ValueError) as error:  # the latter for a NUL in the name
-        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+        data = read_file(path)
+        check_size(data, str(path))
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except ImageError as error:
+        raise DataError(str(error)) from error
     except cv2.error as error:
         raise DataError(f"{path} cannot be decoded: {error.err}") from error
     if array is None:
-        raise DataError(f"{path} is damaged or not an image")
+        raise DataError(str(damaged(data, str(path))))
     if array.ndim != 2:
         raise DataError(
             f"{path} has {array.shape[2]} channels; a mask file holds one, the number of each pixel's class (a palette "

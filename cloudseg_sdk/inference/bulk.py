@@ -25,10 +25,10 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from cloudseg_sdk.data.sources import Images, name_sources
 from cloudseg_sdk.errors import CloudsegError, DataError, MissingExtraError
 from cloudseg_sdk.files import TEMPORARY, locked
 from cloudseg_sdk.inference.manifest import Manifest, Part
-from cloudseg_sdk.inference.pipeline import Images, name_sources
 from cloudseg_sdk.inference.prediction import Prediction
 from cloudseg_sdk.inference.writers import write_csv, write_parquet
 

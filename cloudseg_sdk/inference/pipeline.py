@@ -14,15 +14,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice, repeat
-from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloudseg_sdk.config import ModelConfig
-from cloudseg_sdk.data.images import Image, Source, list_images, read_image, stretch
+from cloudseg_sdk.data.images import Content, Image, read_image, stretch
+from cloudseg_sdk.data.sources import Images, name_sources
 from cloudseg_sdk.errors import ImageError
 from cloudseg_sdk.inference.engines import Engine, Output
 from cloudseg_sdk.inference.options import Options
@@ -31,8 +31,6 @@ from cloudseg_sdk.inference.prediction import Prediction
 from cloudseg_sdk.inference.timing import Timing
 from cloudseg_sdk.inference.tta import run_augmented
 from cloudseg_sdk.inference.windows import Tile, Windows, cover
-
-Images: TypeAlias = Source | Iterable[Source]
 
 _Item = TypeVar("_Item")
 _Out = TypeVar("_Out")
@@ -66,11 +64,11 @@ class Plan:
     config: ModelConfig
     options: Options
 
-    def load(self, name: str, source: Source) -> Loaded:
+    def load(self, name: str, source: Content) -> Loaded:
         """Read an image, and stretch it unless windows are cut from it later."""
         start = perf_counter()
         try:
-            pixels = read_image(source)
+            pixels = read_image(source, name)
         except ImageError as error:
             if self.options.on_error == "raise":
                 raise
@@ -218,31 +216,6 @@ def _threads(*counts: int | None) -> Iterator[list[ThreadPoolExecutor]]:
             pool.shutdown(wait=False, cancel_futures=True)
         for pool in pools:
             pool.shutdown(wait=True)
-
-
-def name_sources(images: Images) -> Iterator[tuple[str, Source]]:
-    """Yield (name, image) of a file, a folder's images, an array, a stack ``(N, H, W, 3)``, or an iterable of them."""
-    if isinstance(images, str | Path):
-        path = Path(images)
-        files = list_images(path) if path.is_dir() else [path]
-        yield from ((str(file), file) for file in files)
-    elif isinstance(images, np.ndarray):
-        stack = images if images.ndim == 4 else [images]
-        yield from ((f"array {number}", image) for number, image in enumerate(stack))
-    elif isinstance(images, Iterable) and not isinstance(images, bytes | dict):
-        for number, image in enumerate(images):
-            if isinstance(image, np.ndarray):
-                yield f"array {number}", image.copy()  # read in a thread later, when a camera has reused its buffer
-            elif isinstance(image, str | Path):
-                yield str(image), image
-            else:
-                raise _unknown(image, f"images[{number}]")
-    else:
-        raise _unknown(images, "images")
-
-
-def _unknown(value: Any, place: str) -> TypeError:
-    return TypeError(f"{place} must be a path or a uint8 array (H, W) or (H, W, 3), got {type(value).__name__}")
 
 
 def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,17 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudrle import RLE
-from cloudseg_sdk.data.colours import class_colours, draw_masks
-from cloudseg_sdk.data.images import Image, Source, read_image
-from cloudseg_sdk.data.readers import read_csv
+from cloudseg_sdk.data.images import Image
+from cloudseg_sdk.data.sources import Images, Source
 from cloudseg_sdk.errors import CloudsegError
-from cloudseg_sdk.files import atomic_path
+from cloudseg_sdk.inference.pictures import draw_rles, plot_grid, read_again, save_overlay
 from cloudseg_sdk.inference.timing import Timing
-from cloudseg_sdk.inference.writers import make_frame, write_csv, write_parquet
-from cloudseg_sdk.metrics import METRIC_SIZE
+from cloudseg_sdk.inference.writers import make_frame, write_coco, write_csv, write_parquet, write_submission
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,8 @@ class Prediction:
     Parameters
     ----------
     source
-        The file's path as given, or ``array <position>``.
+        The path as given, or what else the image was, and where: ``array 3``. The table in
+        :func:`cloudseg_sdk.data.sources.name_sources` has all of them.
     classes
         Names of the classes.
     shape
@@ -63,19 +61,41 @@ class Prediction:
     @property
     def masks(self) -> NDArray[np.uint8]:
         """uint8 0/1 ``(classes, H, W)``."""
-        return np.stack([rle.to_mask() for rle in self._require()])
+        return np.stack([rle.to_mask() for rle in self.require_rles()])
 
     def mask(self, name: str) -> NDArray[np.uint8]:
         """Return the mask of one class, uint8 0/1 ``(H, W)``."""
         if name not in self.classes:
             raise KeyError(f"no class {name!r}; this model has {', '.join(self.classes)}")
-        return self._require()[self.classes.index(name)].to_mask()
+        return self.require_rles()[self.classes.index(name)].to_mask()
 
-    def overlay(self, image: Source) -> Image:
-        """Return `image` (a file, or RGB uint8) with each mask tinted and outlined, at the image's size."""
-        pixels = read_image(image)
-        masks = [rle.resize(pixels.shape[:2]).to_mask() for rle in self._require()]
-        return draw_masks(pixels, masks, class_colours(len(masks)))
+    def overlay(self, image: Source | None = None) -> Image:
+        """Return the image with each mask tinted and outlined, at the image's size.
+
+        Parameters
+        ----------
+        image
+            What was predicted, given as then; None for the file that it was read from.
+        """
+        rles = self.require_rles()
+        return draw_rles(read_again(self, image), rles)
+
+    def save_overlay(self, path: str | Path, image: Source | None = None) -> None:
+        """Write :meth:`overlay` with a legend, whole or not at all, as large as a screen (700 x 1050) at most.
+
+        Parameters
+        ----------
+        path
+            A name that ends in ``.png`` or ``.jpg``.
+        image
+            As for :meth:`overlay`.
+
+        Raises
+        ------
+        CloudsegError
+            Where there are no masks, the image cannot be read again, or the name ends otherwise.
+        """
+        save_overlay(self, Path(path), image)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold: source, error, and for each class score, area in pixels, and Kaggle text."""
@@ -85,7 +105,8 @@ class Prediction:
         }
         return {"source": self.source, "error": self.error, "shape": self.shape, "masks": masks}
 
-    def _require(self) -> tuple[RLE, ...]:
+    def require_rles(self) -> tuple[RLE, ...]:
+        """Return ``rles``, or raise a CloudsegError that says why there are none."""
         if self.error is not None:
             raise CloudsegError(f"{self.source} has no masks: {self.error}")
         return self.rles
@@ -144,6 +165,22 @@ class Predictions(Sequence[Prediction]):
         """
         write_parquet(self.items, Path(path))
 
+    def to_coco(self, path: str | Path) -> None:
+        """Write a COCO dataset as JSON, whole or not at all.
+
+        Each mask that is not empty is one annotation: compressed runs, area, box ``[x, y, width, height]``, and the
+        presence score. The list ``annotations`` by itself is what ``pycocotools.COCO.loadRes`` takes.
+        Ids count from 1, and the same image and class have the same ids whatever was found: images by their position,
+        categories by that of the class, annotations through all pairs of both. Images that could not be read are
+        listed, with their ids, under ``errors``, which other programs ignore.
+
+        Raises
+        ------
+        CloudsegError
+            Where predictions of models with different classes are mixed.
+        """
+        write_coco(self.items, Path(path))
+
     def to_submission(self, path: str | Path, sample: str | Path | None = None) -> None:
         """Write the competition's CSV: ``Image_Label,EncodedPixels``, one row per image and class, 350 x 525 pixels.
 
@@ -159,39 +196,23 @@ class Predictions(Sequence[Prediction]):
         CloudsegError
             Where masks have another size, an image has an error, two have one name, or the sample names others.
         """
-        cells: dict[str, str] = {}
-        for item in self.items:
-            rles = item._require()
-            if item.shape != METRIC_SIZE:
-                raise CloudsegError(
-                    f"{item.source} has masks of {item.shape}, a submission wants {METRIC_SIZE} (height, width): "
-                    f"predict(..., output_size={METRIC_SIZE})"
-                )
-            for name, rle in zip(item.classes, rles, strict=True):
-                key = f"{Path(item.source).name}_{name}"
-                if key in cells:
-                    raise CloudsegError(f"two images are named {Path(item.source).name}; a submission knows names only")
-                cells[key] = rle.to_kaggle()
-        keys = list(cells) if sample is None else _sample_keys(Path(sample))
-        missing = [key for key in keys if key not in cells]
-        extra = sorted(cells.keys() - set(keys))
-        if missing or extra:
-            raise CloudsegError(
-                f"{sample} has {len(keys)} rows, predicted are {len(cells)}; "
-                f"not predicted {missing[:3] or 'none'}, not in the sample {extra[:3] or 'none'}"
-            )
-        with (
-            atomic_path(Path(path)) as temporary,
-            temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-        ):
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("Image_Label", "EncodedPixels"))
-            writer.writerows((key, cells[key]) for key in keys)
+        write_submission(self.items, Path(path), None if sample is None else Path(sample))
 
+    def plot(self, images: Images | None = None, *, count: int = 16) -> Figure:
+        """Draw the first `count` predictions in a grid, with a legend (needs matplotlib: the extra ``plot``).
 
-def _sample_keys(path: Path) -> list[str]:
-    keys = list(read_csv(path, ("Image_Label", "EncodedPixels"))["Image_Label"])
-    doubled = [key for key, count in Counter(keys).items() if count > 1]
-    if doubled:
-        raise CloudsegError(f"{path} has two rows for {doubled[0]}")
-    return keys
+        Opens no window: in a notebook the figure shows itself, elsewhere ``.savefig("grid.png")`` writes it.
+
+        Parameters
+        ----------
+        images
+            What was predicted, given as then; None for the files that they were read from.
+        count
+            At least 1.
+
+        Raises
+        ------
+        CloudsegError
+            Where there are no predictions, or an image cannot be read again.
+        """
+        return plot_grid(self.items, images, count)

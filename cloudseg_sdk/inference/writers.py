@@ -1,17 +1,23 @@
-"""Writing predictions down as tables. Every file is written whole or not at all."""
+"""Writing predictions down: tables, COCO, submissions. Every file is written whole or not at all."""
 
 from __future__ import annotations
 
+import csv
+import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
+from cloudrle import __version__
+from cloudseg_sdk.data.readers import read_csv
 from cloudseg_sdk.errors import CloudsegError, MissingExtraError
 from cloudseg_sdk.files import atomic_path
+from cloudseg_sdk.metrics import METRIC_SIZE
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cloudseg_sdk.inference.prediction import Prediction
 
 _COLUMNS = ("source", "class", "score", "area", "height", "width", "rle", "error")
@@ -20,6 +26,8 @@ _NUMBERS = {"score": "float64", "area": "Int64", "height": "Int64", "width": "In
 
 def make_frame(items: Sequence[Prediction]) -> pd.DataFrame:
     """Return a table; see :meth:`cloudseg_sdk.Predictions.to_frame`."""
+    import pandas as pd  # a third of a second, which who wants masks alone is spared
+
     rows: list[tuple[Any, ...]] = []
     for item in items:
         if item.shape is None:
@@ -56,3 +64,86 @@ def write_parquet(items: Sequence[Prediction], path: Path) -> None:
         ) from error
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
+
+
+def write_coco(items: Sequence[Prediction], path: Path) -> None:
+    """Write COCO JSON; see :meth:`cloudseg_sdk.Predictions.to_coco`."""
+    classes = items[0].classes if items else ()
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    errors: list[dict[str, Any]] = []
+    for image_id, item in enumerate(items, start=1):
+        if item.classes != classes:
+            raise CloudsegError(
+                f"{item.source} has the classes {item.classes}, the first has {classes}; write one file for each model"
+            )
+        if item.shape is None:
+            errors.append({"id": image_id, "file_name": item.source, "error": item.error})
+            continue
+        height, width = item.shape
+        images.append({"id": image_id, "file_name": item.source, "height": height, "width": width})
+        for category_id, (rle, score) in enumerate(zip(item.rles, item.scores, strict=True), start=1):
+            if rle.bbox is None:
+                continue
+            top, left, bottom, right = rle.bbox
+            annotations.append(
+                {
+                    "id": (image_id - 1) * len(classes) + category_id,
+                    "image_id": image_id,
+                    "category_id": category_id,
+                    "segmentation": rle.to_coco(),
+                    "area": rle.area,
+                    "bbox": [left, top, right - left, bottom - top],
+                    "iscrowd": 0,
+                    "score": score,
+                }
+            )
+    document = {
+        "info": {"description": f"predicted by cloudseg-sdk {__version__}"},
+        "images": images,
+        "categories": [{"id": number, "name": name} for number, name in enumerate(classes, start=1)],
+        "annotations": annotations,
+        "errors": errors,
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(document), encoding="ascii")
+
+
+def write_submission(items: Sequence[Prediction], path: Path, sample: Path | None) -> None:
+    """Write the competition's CSV; see :meth:`cloudseg_sdk.Predictions.to_submission`."""
+    cells: dict[str, str] = {}
+    for item in items:
+        rles = item.require_rles()
+        if item.shape != METRIC_SIZE:
+            raise CloudsegError(
+                f"{item.source} has masks of {item.shape}, a submission wants {METRIC_SIZE} (height, width): "
+                f"predict(..., output_size={METRIC_SIZE})"
+            )
+        for name, rle in zip(item.classes, rles, strict=True):
+            key = f"{Path(item.source).name}_{name}"
+            if key in cells:
+                raise CloudsegError(f"two images are named {Path(item.source).name}; a submission knows names only")
+            cells[key] = rle.to_kaggle()
+    keys = list(cells) if sample is None else _sample_keys(sample)
+    missing = [key for key in keys if key not in cells]
+    extra = sorted(cells.keys() - set(keys))
+    if missing or extra:
+        raise CloudsegError(
+            f"{sample} has {len(keys)} rows, predicted are {len(cells)}; "
+            f"not predicted {missing[:3] or 'none'}, not in the sample {extra[:3] or 'none'}"
+        )
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("Image_Label", "EncodedPixels"))
+        writer.writerows((key, cells[key]) for key in keys)
+
+
+def _sample_keys(path: Path) -> list[str]:
+    keys = list(read_csv(path, ("Image_Label", "EncodedPixels"))["Image_Label"])
+    doubled = [key for key, count in Counter(keys).items() if count > 1]
+    if doubled:
+        raise CloudsegError(f"{path} has two rows for {doubled[0]}")
+    return keys
