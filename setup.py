@@ -8,6 +8,7 @@ from pybind11.setup_helpers import Pybind11Extension
 from setuptools import Extension, setup
 
 HEADERS = sorted(map(str, Path("src").rglob("*.[hi]*")))
+BINDINGS = ("bind_algebra", "bind_coco", "bind_core", "bind_probabilities", "run_list")
 CORE = (
     "algebra",
     "coco",
@@ -16,6 +17,10 @@ CORE = (
     "many",
     "mask",
     "mask_kernels",
+    "moves",
+    "outline",
+    "overlaps",
+    "polygon",
     "probabilities",
     "resize",
     "resize_runs",
@@ -25,7 +30,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Wconversion"]
 
 core = Pybind11Extension(
     "cloudrle._core",
-    ["src/bind_core.cpp", "src/bind_probabilities.cpp", "src/run_list.cpp", *(f"src/rle/{name}.cpp" for name in CORE)],
+    [*(f"src/{name}.cpp" for name in BINDINGS), *(f"src/rle/{name}.cpp" for name in CORE)],
     include_dirs=["src"],
     depends=HEADERS,
     cxx_std=17,

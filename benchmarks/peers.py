@@ -6,12 +6,14 @@ A peer is a dictionary from operations to functions; it lacks what it cannot do:
 - ``encode(mask)`` and ``decode(text, shape)``: to and from Kaggle text; no library reads or writes it, so
   NumPy's quickest way leads from counts to text and back;
 - ``decode_resized(text, shape, size)`` and ``resize(rle, size)``: nearest pixel, as OpenCV has it;
-- ``iou(rle, rle)``;
+- ``iou(rle, rle)``, and the operations that bench_algebra.py names;
 - ``rle(mask)``: an RLE to start from, never timed.
 """
 
+import operator
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from operator import methodcaller
 from typing import Any
 
@@ -91,7 +93,20 @@ def _coco(api: Any, from_mask: Callable[[Mask], Any], from_counts: Callable[[Cou
         "decode_resized": lambda text, shape, size: np.ascontiguousarray(_nearest_fortran(painted(text, shape), size)),
         "resize": lambda rle, size: api.encode(_nearest_fortran(api.decode(rle), size)),
         "iou": lambda a, b: api.iou([a], [b], [False])[0, 0],
+        "a & b": lambda a, b: api.merge([a, b], True),
+        "a | b": lambda a, b: api.merge([a, b], False),
+        "RLE.union": lambda rles: api.merge(rles, False),
+        "RLE.intersection": lambda rles: api.merge(rles, True),
+        "area": api.area,
+        "bbox": lambda rle: _y0_x0_y1_x1(api.toBbox(rle)),
+        "iou_matrix": lambda a, b: api.iou(a, b, [False] * len(b)),
+        "from_polygon": lambda ring, shape: api.frPyObjects([ring.ravel().tolist()], *shape)[0],
     }
+
+
+def _y0_x0_y1_x1(box: Any) -> tuple[float, ...]:
+    x, y, width, height = box
+    return y, x, y + height, x + width
 
 
 def _pycocotools() -> Peer:
@@ -142,6 +157,25 @@ def _rlemasklib() -> Peer:
         "decode_resized": lambda text, shape, size: nearest(decode(text, shape), size),
         "resize": lambda rle, size: RLEMask.from_array(nearest(to_mask(rle), size)),
         "iou": RLEMask.iou,
+        "a & b": operator.and_,
+        "a | b": operator.or_,
+        "a ^ b": operator.xor,
+        "a - b": operator.sub,
+        "~mask": operator.invert,
+        "RLE.union": RLEMask.union,
+        "RLE.intersection": RLEMask.intersection,
+        "area": RLEMask.area,
+        "bbox": lambda rle: _y0_x0_y1_x1(rle.bbox()),
+        "centroid": lambda rle: rle.centroid()[::-1],
+        "crop": lambda rle: rle.crop([20, 50, rle.shape[1] - 20, rle.shape[0] - 50]),
+        "pad": lambda rle: rle.pad(50, 0, 20, 0),
+        "translate": lambda rle: rle.shift((30, -40)),
+        "flip(0)": lambda rle: rle.flip(0),
+        "flip(1)": lambda rle: rle.flip(1),
+        "remove_small": lambda rle: rle.remove_small_components(100, 8),
+        "components": lambda rle: rle.connected_components(8),
+        "iou_matrix": RLEMask.iou_matrix,
+        "from_polygon": lambda ring, shape: RLEMask.from_polygon(ring, imshape=shape),
     }
 
 
@@ -159,7 +193,12 @@ def _rlemasklib_own_rule() -> Peer:
     def decode_resized(text: str, shape: Shape, size: Shape) -> Any:
         return RLEMask.from_counts(counts_of_text(text, shape), shape).resize(size).to_array(order="C")
 
-    return {"rle": RLEMask.from_array, "resize": RLEMask.resize, "decode_resized": decode_resized}
+    return {
+        "rle": RLEMask.from_array,
+        "resize": RLEMask.resize,
+        "decode_resized": decode_resized,
+        "fill_holes": lambda rle: rle.fill_small_holes(rle.shape[0] * rle.shape[1]),  # the outside among them
+    }
 
 
 def _numpy() -> Peer:
@@ -306,6 +345,27 @@ def calls_on_runs(operation: str, masks: list[Mask], *arguments: Any) -> dict[st
     return {
         name: partial(peer[operation], *map(peer["rle"], masks), *arguments) for name, peer in able(operation).items()
     }
+
+
+def calls_on_lists(operation: str, lists: list[list[Mask]]) -> dict[str, Callable[[], Any]]:
+    """Make everybody's call of an operation on lists of their own RLEs."""
+    return {
+        name: partial(peer[operation], *([peer["rle"](mask) for mask in masks] for masks in lists))
+        for name, peer in able(operation).items()
+    }
+
+
+def coco_modules() -> dict[str, Any]:
+    """Find the modules that have the functions of pycocotools.mask."""
+    found = {}
+    for name, module in (
+        ("pycocotools", "pycocotools.mask"),
+        ("hotcoco", "hotcoco.mask"),
+        ("faster-coco-eval", "faster_coco_eval.core.mask"),
+    ):
+        if name in PEERS:
+            found[name] = import_module(module)
+    return found
 
 
 def is_mask(answer: Any, expected: Any) -> bool:

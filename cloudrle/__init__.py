@@ -13,6 +13,7 @@ array([[1, 0, 0],
 
 from cloudrle.codec import decode, decode_many, encode, encode_many, resize, simd_level
 from cloudrle.errors import RLEError
+from cloudrle.overlaps import dice_matrix, iou_matrix
 from cloudrle.probabilities import encode_probabilities
 from cloudrle.rle import RLE
 
@@ -22,9 +23,11 @@ __all__ = [
     "__version__",
     "decode",
     "decode_many",
+    "dice_matrix",
     "encode",
     "encode_many",
     "encode_probabilities",
+    "iou_matrix",
     "resize",
     "simd_level",
 ]

@@ -4,14 +4,17 @@ import operator
 import os
 import sys
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from cloudrle._core import RunList
 from cloudrle._text import ArrowTexts
 
 Shape = tuple[int, int]
+Box = tuple[int, int, int, int]
+RLE = TypeVar("RLE", bound=RunList)
 
 INTERPOLATIONS = ("nearest", "linear", "area")
 _MAX_POSITION = 2**63 - 1
@@ -43,6 +46,94 @@ def pair(value: Sequence[SupportsIndex], name: str = "shape") -> Shape:
     if max(height, width, height * width) > _MAX_POSITION:
         raise ValueError(f"{name} must have at most 2**63 - 1 pixels, got {height} x {width}")
     return height, width
+
+
+def integer(value: SupportsIndex, name: str) -> int:
+    """Any int, but no bool."""
+    if type(value) is int:
+        return value
+    if not isinstance(value, _BOOLS):
+        try:
+            return operator.index(value)
+        except TypeError:
+            pass
+    raise TypeError(f"{name} must be an int, got {value!r}")
+
+
+def whole_number(value: SupportsIndex, name: str) -> int:
+    """Any int that is not negative."""
+    number = integer(value, name)
+    if number < 0:
+        raise ValueError(f"{name} must not be negative, got {number}")
+    return number
+
+
+def pixel_count(value: SupportsIndex, name: str) -> int:
+    """Whole number of pixels; as many as any mask can have stand for more."""
+    return min(whole_number(value, name), _MAX_POSITION)
+
+
+def one_int(value: SupportsIndex, choices: Sequence[int], name: str) -> int:
+    """One of a few ints."""
+    number = integer(value, name)
+    if number not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {number}")
+    return number
+
+
+def box(value: Sequence[SupportsIndex], shape: Shape) -> Box:
+    """Four ints (y0, x0, y1, x1), half-open, inside a mask."""
+    wanted = "box must be four ints (y0, x0, y1, x1)"
+    try:
+        numbers = [integer(number, "box") for number in value]
+    except TypeError:
+        raise TypeError(f"{wanted}, got {value!r}") from None
+    if len(numbers) != 4:
+        raise ValueError(f"{wanted}, got {value!r}")
+    top, left, bottom, right = numbers
+    if not (0 <= top <= bottom <= shape[0] and 0 <= left <= right <= shape[1]):
+        raise ValueError(
+            f"box must lie inside the mask of {shape[0]} x {shape[1]}, 0 <= y0 <= y1 <= {shape[0]} and 0 <= x0 <= x1 "
+            f"<= {shape[1]}, got (y0, x0, y1, x1) = {top, left, bottom, right}"
+        )
+    return top, left, bottom, right
+
+
+def ring(vertices: npt.ArrayLike, name: str = "polygon") -> npt.NDArray[np.float64]:
+    """Array (n, 2) of x and y of the vertices of one ring, given as such or flat."""
+    wanted = f"{name} must be one ring, [x1, y1, x2, y2, ...] or pairs (x, y)"
+    try:
+        array = np.asarray(vertices)
+    except ValueError:
+        raise ValueError(f"{wanted}, got rows of unequal length; unite several polygons with RLE.union") from None
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{wanted}, got dtype {array.dtype}")
+    if array.ndim == 1 and array.size % 2:
+        raise ValueError(f"{wanted}, got {array.size} numbers, of which the last x has no y")
+    if array.ndim != 1 and (array.ndim != 2 or array.shape[1] != 2):
+        raise ValueError(f"{wanted}, got an array of shape {array.shape}; unite several polygons with RLE.union")
+    return np.ascontiguousarray(array, np.float64).reshape(-1, 2)  # the core looks at the numbers
+
+
+def masks_list(masks: Iterable[RLE], kind: type[RLE], name: str = "masks") -> list[RLE]:
+    """List of masks; their shapes are left to the core."""
+    wanted = f"{name} must be a sequence of RLE"
+    try:
+        found = list(masks)
+    except TypeError:
+        raise TypeError(f"{wanted}, got {type(masks).__name__}") from None
+    for index, mask in enumerate(found):
+        if not isinstance(mask, kind):
+            raise TypeError(f"{wanted}, got {type(mask).__name__} at index {index}")
+    return found
+
+
+def some_masks(masks: Iterable[RLE], kind: type[RLE]) -> list[RLE]:
+    """List of at least one mask."""
+    found = masks_list(masks, kind)
+    if not found:
+        raise ValueError("masks must hold at least one RLE: none at all have no shape")
+    return found
 
 
 def target_size(shape: Shape, size: Sequence[SupportsIndex] | None, interpolation: str) -> Shape:

@@ -10,7 +10,7 @@ _ARROW_TYPES = {
 
 
 class RLEError(ValueError):
-    """Text, counts or runs that are no mask of the given shape.
+    """Text, counts or runs that are no mask of the given shape, and masks whose shapes differ.
 
     Parameters
     ----------
@@ -65,6 +65,19 @@ def from_result(
         size=height * width,
     )
     return RLEError(message if row is None else f"row {row}: {message}", row, position)
+
+
+def different_shapes(first: tuple[int, int], other: tuple[int, int], index: int | None) -> RLEError:
+    """Say that two masks don't have the same pixels; `index` is the place of the other in a list."""
+    (h1, w1), (h2, w2) = first, other
+    place = "" if index is None else f" at index {index}"
+    message = f"masks must have the same shape, got {h1} x {w1} and {h2} x {w2}{place}; resize one of them"
+    return RLEError(message, row=index)
+
+
+def far_vertex(x: float, y: float) -> ValueError:
+    """Say that a vertex of a polygon is nowhere."""
+    return ValueError(f"a polygon must have finite coordinates of at most 2**49, got the vertex ({x}, {y})")
 
 
 def missing_row(row: int, text: object) -> RLEError:

@@ -1,20 +1,22 @@
 """One mask as runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self, SupportsIndex, final
 
 import numpy as np
 import numpy.typing as npt
 
 from cloudrle import _check, _core, _text
+from cloudrle.algebra import RunAlgebra
 
 
 @final
-class RLE(_core.RunList):
+class RLE(RunAlgebra):
     """One mask as runs: immutable, hashable, picklable, equal by value.
 
-    Make one with `from_mask`, `from_kaggle`, `from_coco`, `from_counts` or `from_runs`. Memory goes with the number of
-    runs, not of pixels: a mask of 100,000 x 100,000 pixels is no problem.
+    Make one with `from_mask`, `from_kaggle`, `from_coco`, `from_counts`, `from_runs`, `from_box` or `from_polygon`.
+    Memory goes with the number of runs, not of pixels: a mask of 100,000 x 100,000 pixels is no problem. Masks of one
+    shape are combined with ``&``, ``|``, ``^``, ``-`` and ``~``.
 
     Examples
     --------
@@ -26,6 +28,11 @@ class RLE(_core.RunList):
            [ 9, 11]])
     >>> mask == RLE.from_mask(mask.to_mask())
     True
+    >>> (mask - RLE.from_box((0, 0, 2, 3), mask.shape)).to_mask()
+    array([[0, 0, 0],
+           [0, 0, 0],
+           [1, 0, 1],
+           [0, 0, 0]], dtype=uint8)
     """
 
     __slots__ = ()
@@ -180,20 +187,76 @@ class RLE(_core.RunList):
         _core.check_runs(array, *shape)
         return _core.adopt_runs(cls, array, *shape)
 
+    @classmethod
+    def from_box(cls, box: Sequence[SupportsIndex], shape: Sequence[SupportsIndex]) -> Self:
+        """Fill a box.
+
+        Parameters
+        ----------
+        box : (y0, x0, y1, x1), ints
+            Half-open, as `bbox` gives it, and inside the mask. For COCO's boxes see `cloudrle.coco.frBbox`.
+        shape : (height, width)
+            Shape of the mask.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a box that is not four ints, or not inside the mask, or a shape that is no pair of non-negative ints.
+
+        Examples
+        --------
+        >>> RLE.from_box((0, 1, 2, 3), (2, 4)).to_mask()
+        array([[0, 1, 1, 0],
+               [0, 1, 1, 0]], dtype=uint8)
+        """
+        shape = _check.pair(shape)
+        return _core.from_box(cls, _check.box(box, shape), *shape)
+
+    @classmethod
+    def from_polygon(
+        cls, polygon: npt.ArrayLike, shape: Sequence[SupportsIndex], holes: Iterable[npt.ArrayLike] = ()
+    ) -> Self:
+        """Fill a polygon by COCO's rule, pixel for pixel as `pycocotools` does.
+
+        The rule rounds vertices to fifths of a pixel and is even-odd: what a ring goes round twice is outside. Rings
+        along the edges of pixels, such as `to_polygons` gives, are filled exactly.
+
+        Parameters
+        ----------
+        polygon : flat sequence [x1, y1, x2, y2, ...], or array of shape (n, 2)
+            x and y of each vertex, in COCO's order, in pixels: (0, 0) is the top left corner of the first pixel. May
+            reach outside the mask. Less than three vertices enclose nothing.
+        shape : (height, width)
+            Shape of the mask.
+        holes : iterable of rings
+            Each given like `polygon`; their pixels are taken away.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For anything but numbers, for coordinates that are not finite or beyond 2**49, and for several polygons in
+            one list, as COCO has them: `union` makes one mask of them.
+
+        Examples
+        --------
+        >>> RLE.from_polygon([0, 0, 3, 0, 3, 3, 0, 3], (3, 4), holes=[[1, 1, 2, 1, 2, 2, 1, 2]]).to_mask()
+        array([[1, 1, 1, 0],
+               [1, 0, 1, 0],
+               [1, 1, 1, 0]], dtype=uint8)
+        >>> triangles = [[0, 0, 2, 0, 0, 2], [2, 2, 4, 2, 4, 0]]
+        >>> RLE.union(RLE.from_polygon(triangle, (2, 4)) for triangle in triangles).to_mask()
+        array([[1, 0, 0, 1],
+               [0, 0, 1, 1]], dtype=uint8)
+        """
+        shape = _check.pair(shape)
+        mask = _core.from_polygon(cls, _check.ring(polygon), *shape)
+        missing = [_core.from_polygon(cls, _check.ring(hole, "each of holes"), *shape) for hole in holes]
+        return mask - cls.union(missing) if missing else mask
+
     @property
     def counts(self) -> npt.NDArray[np.int64]:
         """COCO's counts: int64 array, background first; a full mask is [0, n], an empty one [n]; no trailing 0."""
         return _core.to_counts(self)
-
-    @property
-    def area(self) -> int:
-        """Number of foreground pixels."""
-        return _core.area(self)
-
-    @property
-    def bbox(self) -> tuple[int, int, int, int] | None:
-        """Bounding box (y0, x0, y1, x1), half-open: ``mask[y0:y1, x0:x1]`` holds the foreground; None when empty."""
-        return _core.bounding_box(self)
 
     def to_mask(self, out: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.uint8]:
         """Write the mask as an array.
@@ -278,60 +341,6 @@ class RLE(_core.RunList):
         """
         target = _check.target_size(self.shape, size, interpolation)
         return self if target == self.shape else _core.resize_runs(RLE, self, *target, interpolation)
-
-    def components(self) -> list[Self]:
-        """Part the mask into its components, connected by edges and corners, in the order of their first pixels.
-
-        Takes memory for each column that a run crosses: a huge mask of whole columns raises MemoryError.
-
-        Examples
-        --------
-        >>> [part.to_kaggle() for part in RLE.from_mask([[1, 0, 0, 1], [0, 1, 0, 1]]).components()]
-        ['1 1 4 1', '7 2']
-        """
-        return _core.components(RLE, self)
-
-    def iou(self, other: "RLE") -> float:
-        """Intersection over union with another mask of the same shape; 1.0 where both are empty.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For anything but an RLE of the same shape.
-
-        Examples
-        --------
-        >>> RLE.from_kaggle("1 2", (2, 2)).iou(RLE.from_kaggle("2 3", (2, 2)))
-        0.25
-        """
-        shared, total = self._overlap(other)
-        return shared / (total - shared) if total else 1.0
-
-    def dice(self, other: "RLE") -> float:
-        """Dice coefficient with another mask of the same shape; 1.0 where both are empty.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For anything but an RLE of the same shape.
-
-        Examples
-        --------
-        >>> RLE.from_kaggle("1 2", (2, 2)).dice(RLE.from_kaggle("2 3", (2, 2)))
-        0.4
-        """
-        shared, total = self._overlap(other)
-        return 2 * shared / total if total else 1.0
-
-    def _overlap(self, other: "RLE") -> tuple[int, int]:
-        """Pixels in both masks, and the sum of the two areas."""
-        if not isinstance(other, RLE):
-            raise TypeError(f"other must be an RLE, got {type(other).__name__}")
-        overlap = _core.overlap(self, other)
-        if overlap is None:
-            (h1, w1), (h2, w2) = self.shape, other.shape
-            raise ValueError(f"masks must have the same shape, got {h1} x {w1} and {h2} x {w2}; resize one of them")
-        return overlap
 
     def __eq__(self, other: object) -> bool:
         return _core.equal(self, other) if isinstance(other, RLE) else NotImplemented

@@ -15,9 +15,6 @@
 #include <vector>
 
 #include "bind.hpp"
-#include "rle/algebra.hpp"
-#include "rle/coco.hpp"
-#include "rle/components.hpp"
 #include "rle/many.hpp"
 #include "rle/mask.hpp"
 #include "rle/ports.hpp"
@@ -25,45 +22,19 @@
 #include "rle/resize_runs.hpp"
 #include "rle/run.hpp"
 #include "rle/simd.hpp"
-#include "rle/words.hpp"
 #include "run_list.hpp"
 
 namespace py = pybind11;
 
 namespace cloudrle {
 
+void bind_algebra(py::module_& m);
+void bind_coco(py::module_& m);
 void bind_probabilities(py::module_& m);
 
 namespace {
 
 using Pixels = py::array_t<std::uint8_t, 0>;  // any strides, and no cast
-
-template <class Work>
-auto without_gil(const Work& work) {
-    const py::gil_scoped_release released;
-    return work();
-}
-
-Run* run_data(Numbers& runs) { return reinterpret_cast<Run*>(runs.mutable_data()); }
-
-Numbers new_runs(std::int64_t count) { return Numbers({count, std::int64_t{2}}); }
-
-// Room for more runs than there turned out to be: touching ones were merged.
-Numbers trim(Numbers runs, std::int64_t count) {
-    if (runs.shape(0) == count) return runs;
-    Numbers trimmed = new_runs(count);
-    std::copy_n(runs.data(), 2 * count, trimmed.mutable_data());
-    return trimmed;
-}
-
-void raise_if_failed(const Result& result, Shape shape) {
-    if (result.error == Error::none) return;
-    const py::object error = py::module_::import("cloudrle.errors")
-                                 .attr("from_result")(words(result.error), py::none(), result.position, result.number,
-                                                      result.value, result.other, shape.height, shape.width);
-    PyErr_SetObject(py::type::handle_of(error).ptr(), error.ptr());
-    throw py::error_already_set();
-}
 
 std::uint64_t significant_bits(const py::dtype& dtype) {
     if (dtype.kind() != 'f') return ~std::uint64_t{0};
@@ -228,82 +199,11 @@ RunList adopt_runs(py::handle type, const py::array& runs, std::int64_t height, 
     return new_run_list(type, runs, Shape{height, width});
 }
 
-RunList from_counts(py::handle type, const Numbers& counts, std::int64_t height, std::int64_t width) {
-    require(counts.ndim() == 1, "counts must be 1-D");
-    const Shape shape{height, width};
-    const std::int64_t length = counts.shape(0);
-    const std::int64_t* const data = counts.data();
-    Numbers runs = new_runs(length / 2);
-    Run* const target = run_data(runs);
-    const Result result = without_gil([&] { return parse_counts(data, length, shape, target); });
-    raise_if_failed(result, shape);
-    return new_run_list(type, trim(std::move(runs), result.count), shape);
-}
-
-Numbers to_counts(const RunList& rle) {
-    const std::int64_t size = rle.shape().size();
-    Numbers counts(counts_length(rle.runs(), rle.count(), size));
-    std::int64_t* const target = counts.mutable_data();
-    without_gil([&] { write_counts(rle.runs(), rle.count(), size, target); });
-    return counts;
-}
-
-RunList from_coco(py::handle type, const py::bytes& text, std::int64_t height, std::int64_t width) {
-    const auto view = static_cast<std::string_view>(text);
-    const auto length = static_cast<std::int64_t>(view.size());
-    const Shape shape{height, width};
-    Numbers runs = new_runs(without_gil([&] { return count_coco_numbers(view.data(), length); }) / 2);
-    Run* const target = run_data(runs);
-    const Result result = without_gil([&] { return parse_coco(view.data(), length, shape, target); });
-    raise_if_failed(result, shape);
-    return new_run_list(type, trim(std::move(runs), result.count), shape);
-}
-
-py::str to_coco(const RunList& rle) {
-    const std::int64_t size = rle.shape().size();
-    const std::int64_t length = without_gil([&] { return coco_length(rle.runs(), rle.count(), size); });
-    auto text = py::reinterpret_steal<py::str>(PyUnicode_New(length, 127));
-    if (!text) throw py::error_already_set();
-    char* const target = reinterpret_cast<char*>(PyUnicode_1BYTE_DATA(text.ptr()));
-    without_gil([&] { write_coco(rle.runs(), rle.count(), size, target); });
-    return text;
-}
-
-std::int64_t area_of(const RunList& rle) {
-    return without_gil([&] { return area(rle.runs(), rle.count()); });
-}
-
-// (top, left, bottom, right), or None where there is no pixel.
-py::object bounding_box_of(const RunList& rle) {
-    if (rle.count() == 0) return py::none();
-    const Box box = without_gil([&] { return bounding_box(rle.runs(), rle.count(), rle.shape().height); });
-    return py::make_tuple(box.top, box.left, box.bottom, box.right);
-}
-
-// Pixels in both masks, and the sum of the two areas; None where their shapes differ.
-py::object overlap_of(const RunList& a, const RunList& b) {
-    if (a.shape().height != b.shape().height || a.shape().width != b.shape().width) return py::none();
-    std::int64_t shared = 0;
-    std::int64_t total = 0;
-    without_gil([&] {
-        shared = intersection(a.runs(), a.count(), b.runs(), b.count());
-        total = area(a.runs(), a.count()) + area(b.runs(), b.count());
-    });
-    return py::make_tuple(shared, total);
-}
-
 bool are_equal(const RunList& a, const RunList& b) {
     const bool alike =
         a.shape().height == b.shape().height && a.shape().width == b.shape().width && a.count() == b.count();
     const auto bytes = static_cast<std::size_t>(a.count()) * sizeof(Run);
     return alike && (bytes == 0 || std::memcmp(a.runs(), b.runs(), bytes) == 0);
-}
-
-py::list components_of(py::handle type, const RunList& rle) {
-    auto components = without_gil([&] { return split_components(rle.runs(), rle.count(), rle.shape().height); });
-    py::list rles;
-    for (Boundaries& component : components) rles.append(new_run_list(type, std::move(component), rle.shape()));
-    return rles;
 }
 
 void resize(const py::array& mask, const std::string& interpolation, Pixels out) {
@@ -347,15 +247,6 @@ void bind_codec(py::module_& m) {
 void bind_runs(py::module_& m) {
     m.def("check_runs", &check_runs, py::arg("runs").noconvert(), py::arg("height"), py::arg("width"));
     m.def("adopt_runs", &adopt_runs, py::arg("cls"), py::arg("runs").noconvert(), py::arg("height"), py::arg("width"));
-    m.def("from_counts", &from_counts, py::arg("cls"), py::arg("counts").noconvert(), py::arg("height"),
-          py::arg("width"));
-    m.def("to_counts", &to_counts, py::arg("rle"));
-    m.def("from_coco", &from_coco, py::arg("cls"), py::arg("text").noconvert(), py::arg("height"), py::arg("width"));
-    m.def("to_coco", &to_coco, py::arg("rle"));
-    m.def("area", &area_of, py::arg("rle"));
-    m.def("bounding_box", &bounding_box_of, py::arg("rle"));
-    m.def("overlap", &overlap_of, py::arg("a"), py::arg("b"));
-    m.def("components", &components_of, py::arg("cls"), py::arg("rle"));
     m.def("equal", &are_equal, py::arg("a"), py::arg("b"));
     m.def("resize_runs", &resize_rle, py::arg("cls"), py::arg("rle"), py::arg("height"), py::arg("width"),
           py::arg("interpolation"));
@@ -370,5 +261,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     cloudrle::bind_run_list(m);
     cloudrle::bind_codec(m);
     cloudrle::bind_runs(m);
+    cloudrle::bind_coco(m);
+    cloudrle::bind_algebra(m);
     cloudrle::bind_probabilities(m);
 }

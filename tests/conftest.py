@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from cloudseg_sdk import ModelConfig, Segmenter
 from cloudseg_sdk.synthetic import write_dataset
+
+# A busy machine is no failure.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 CLOUDS = Path(__file__).parents[2] / "shared" / "clouds"
 

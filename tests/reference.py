@@ -163,14 +163,15 @@ def resized_maps(maps: Mask, size: Shape) -> npt.NDArray[np.float32]:
     return resized
 
 
-def components(mask: Mask) -> list[list[tuple[int, int]]]:
-    """Pixels of each component, connected by edges and corners."""
+def components(mask: Mask, connectivity: int = 8) -> list[list[tuple[int, int]]]:
+    """Pixels of each component, connected by edges, or by edges and corners."""
+    steps = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if connectivity == 8 or dy * dx == 0]
     left = {(y, x) for y, x in np.argwhere(mask).tolist()}
     found = []
     while left:
         component = [left.pop()]
         for y, x in component:
-            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & left
+            near = {(y + dy, x + dx) for dy, dx in steps} & left
             left -= near
             component += near
         found.append(component)
@@ -183,6 +184,68 @@ def without_small(mask: Mask, min_area: int) -> Mask:
         if len(component) >= min_area:
             kept[tuple(np.transpose(component))] = 1
     return kept
+
+
+def holes(mask: Mask) -> list[list[tuple[int, int]]]:
+    """Pixels of each hole: background, connected by edges, that reaches no border."""
+    inner = {(y, x) for y, x in np.ndindex(*mask.shape) if 0 < y < mask.shape[0] - 1 and 0 < x < mask.shape[1] - 1}
+    return [hole for hole in components(mask == 0, connectivity=4) if inner.issuperset(hole)]
+
+
+def without_holes(mask: Mask, max_area: float = math.inf) -> Mask:
+    filled = mask.copy()
+    for hole in holes(mask):
+        if len(hole) <= max_area:
+            filled[tuple(np.transpose(hole))] = 1
+    return filled
+
+
+def translated(mask: Mask, dy: int, dx: int) -> Mask:
+    moved = np.zeros_like(mask)
+    for y, x in np.argwhere(mask).tolist():
+        if 0 <= y + dy < mask.shape[0] and 0 <= x + dx < mask.shape[1]:
+            moved[y + dy, x + dx] = 1
+    return moved
+
+
+def centroid(mask: Mask) -> tuple[float, float] | None:
+    rows, columns = np.nonzero(mask)
+    return (float(rows.mean()), float(columns.mean())) if len(rows) else None
+
+
+def ring_pixels(ring: npt.NDArray[np.int64], shape: Shape) -> Mask:
+    """Pixels inside a ring along the edges of pixels: each horizontal edge changes all that is below it."""
+    mask = np.zeros(shape, np.uint8)
+    for (x0, y0), (x1, y1) in zip(ring.tolist(), np.roll(ring, -1, axis=0).tolist(), strict=True):
+        if y0 == y1:
+            mask[y0:, min(x0, x1) : max(x0, x1)] ^= 1
+    return mask
+
+
+def coco_polygon(vertices: Sequence[float], shape: Shape) -> RunList:
+    """COCO's rule: walk round the polygon on a grid five times as fine, and note where the walk changes column."""
+    fine = [int(5 * number + 0.5) for number in vertices]
+    corners = list(zip(fine[::2], fine[1::2], strict=True))
+    walk = []
+    for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
+        wide, high = abs(x1 - x0), abs(y1 - y0)
+        swapped = x0 > x1 if wide >= high else y0 > y1
+        (xs, ys), (xe, ye) = ((x1, y1), (x0, y0)) if swapped else ((x0, y0), (x1, y1))
+        steps = []
+        for step in range(max(wide, high) + 1):
+            if wide >= high:
+                steps.append((xs + step, int(ys + (ye - ys) / max(wide, 1) * step + 0.5)))
+            else:
+                steps.append((int(xs + (xe - xs) / high * step + 0.5), ys + step))
+        walk += steps[::-1] if swapped else steps
+    changes = []
+    for (x0, y0), (x1, y1) in itertools.pairwise(walk):
+        column = (min(x0, x1) + 0.5) / 5 - 0.5
+        if x0 != x1 and column == int(column) and 0 <= column < shape[1]:
+            row = min(max((min(y0, y1) + 0.5) / 5 - 0.5, 0), shape[0])
+            changes.append(int(column) * shape[0] + math.ceil(row))
+    once = [position for position in sorted(set(changes)) if changes.count(position) % 2]
+    return list(zip(once[::2], once[1::2], strict=True))
 
 
 def bbox(mask: Mask) -> tuple[int, int, int, int] | None:

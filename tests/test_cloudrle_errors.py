@@ -257,7 +257,7 @@ CALLS: list[tuple[Callable[[], object], type[Exception], str]] = [
     ),
     (
         lambda: empty.iou(RLE.from_kaggle("", (2, 3))),
-        ValueError,
+        RLEError,
         "masks must have the same shape, got 2 x 2 and 2 x 3; resize one of them",
     ),
     (lambda: untyped.RLE.dice(empty, "1 1"), TypeError, "other must be an RLE, got str"),

@@ -178,32 +178,6 @@ def test_equality_goes_by_runs_and_shape() -> None:
     assert repr(rle) == "RLE(shape=(2, 3), runs=1, area=2)"
 
 
-@settings(max_examples=200)
-@given(strategies.dense(st.tuples(st.integers(0, 24), st.integers(0, 24))))
-def test_components_are_those_of_the_definition_by_their_first_pixels(mask: reference.Mask) -> None:
-    height = mask.shape[0]
-    wanted = sorted(sorted(x * height + y for y, x in component) for component in reference.components(mask))
-    found = RLE.from_mask(mask).components()
-    assert [[i for start, end in part.runs.tolist() for i in range(start, end)] for part in found] == wanted
-    for part in found:
-        assert RLE.from_runs(part.runs, mask.shape) == part  # which checks that its runs are canonical
-    if found:
-        with pytest.raises(ValueError, match="read-only"):
-            found[0].runs[0, 0] = 1
-
-
-def test_components_of_a_huge_mask_take_memory_by_columns_and_refuse_too_many() -> None:
-    columns = RLE.from_runs([[0, 3 * 2**40], [5 * 2**40 - 1, 5 * 2**40 + 1]], (2**40, 8))
-    assert [part.runs.tolist() for part in columns.components()] == [
-        [[0, 3 * 2**40]],
-        [[5 * 2**40 - 1, 5 * 2**40]],
-        [[5 * 2**40, 5 * 2**40 + 1]],
-    ]
-    for shape in ((1, 2**62), (2, 2**48)):
-        with pytest.raises(MemoryError):
-            RLE.from_counts([0, shape[0] * shape[1]], shape).components()
-
-
 def test_many_masks_are_the_same_as_one_by_one() -> None:
     rng = np.random.default_rng(2)
     masks = rng.random((400, 60, 70)) < 0.5  # more runs than one block holds

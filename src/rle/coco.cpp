@@ -152,7 +152,12 @@ Result parse_coco(const char* text, std::int64_t length, Shape shape, Run* runs)
         const std::int64_t first = at;
         const std::int64_t index = builder.counts();
         std::int64_t number = 0;
-        if (const Result result = read_number(text, length, at, number); result.error != Error::none) return result;
+        const int code = text[at] - kFirst;
+        if (code >= 0 && code < kMore) {  // one character, as most are
+            number = code - 2 * (code & kSign);
+            ++at;
+        } else if (const Result result = read_number(text, length, at, number); result.error != Error::none)
+            return result;
         std::int64_t& two_before = before[index & 1];
         const std::int64_t base = index > 2 ? two_before : 0;
         // Nothing overflows: base lies between 0 and the size of the mask.

@@ -2,42 +2,12 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <new>
+
+#include "rle/algebra.hpp"
+#include "rle/pieces.hpp"
 
 namespace cloudrle {
 namespace {
-
-// The bottom of the column that a pixel lies in, given that of a column before it; mostly the next column's.
-std::int64_t bottom_of_column(std::int64_t pixel, std::int64_t before, std::int64_t height) noexcept {
-    return pixel < before + height ? before + height : (pixel / height + 1) * height;
-}
-
-// An upper bound, and cheap: few runs are longer than a column, and only those cost a division.
-std::size_t most_pieces(const Run* runs, std::int64_t count, std::int64_t height) noexcept {
-    std::size_t most = 2 * static_cast<std::size_t>(count);
-    for (std::int64_t i = 0; i < count; ++i) {
-        const std::int64_t length = runs[i].end - runs[i].start;
-        if (length > height) most += static_cast<std::size_t>(length / height);
-    }
-    return most;
-}
-
-// A run goes on from the bottom of a column to the top of the next, where nothing connects the two.
-std::vector<Run> cut_at_seams(const Run* runs, std::int64_t count, std::int64_t height) {
-    std::vector<Run> pieces;
-    // Room at once, so that a mask with too many columns for memory is refused before it has filled the memory.
-    const std::size_t most = most_pieces(runs, count, height);
-    if (most > pieces.max_size()) throw std::bad_alloc();
-    pieces.reserve(most);
-    std::int64_t seam = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-        auto [start, end] = runs[i];
-        if (start >= seam) seam = bottom_of_column(start, seam, height);
-        for (; end > seam; start = seam, seam += height) pieces.push_back({start, seam});
-        pieces.push_back({start, end});
-    }
-    return pieces;
-}
 
 // A forest: the root of a tree is its lowest index, and its own parent.
 class Forest {
@@ -62,40 +32,49 @@ class Forest {
     std::int64_t* parents_;
 };
 
-// Joins each piece with those of the column to its left that reach from the row above it to the row below it.
-void unite_columns(const std::vector<Run>& pieces, std::int64_t height, Forest forest) noexcept {
+// Joins each piece with those of the column to its left that reach from the row above it to the row below it; the rows
+// above and below don't count where `shared`, the rows that two pieces must share, is 1 and not 0.
+void unite_columns(const std::vector<Run>& pieces, std::int64_t height, std::int64_t shared, Forest forest) {
     const Run* const piece = pieces.data();
-    const auto count = static_cast<std::int64_t>(pieces.size());
-    std::int64_t bottom = 0;        // of the column
-    std::int64_t begin = 0;         // its first piece
-    std::int64_t next = 0;          // the first piece to its left that may still touch one of its own
-    std::int64_t previous_end = 0;  // past the last of them
-    for (std::int64_t i = 0; i < count; ++i) {
-        const auto [start, end] = piece[i];
-        if (start >= bottom) {
-            const std::int64_t new_bottom = bottom_of_column(start, bottom, height);
-            next = new_bottom == bottom + height ? begin : i;
-            previous_end = begin = i;
-            bottom = new_bottom;
+    std::int64_t edge = 0;      // the number behind the last column so far
+    std::int64_t previous = 0;  // its first piece
+    for_each_column(
+        pieces, height, [&](std::size_t first, std::size_t last, std::int64_t top, std::int64_t bottom) noexcept {
+            const auto begin = static_cast<std::int64_t>(first);
+            const auto end = static_cast<std::int64_t>(last);
+            std::int64_t next = top == edge ? previous : begin;  // the first piece to the left that may still touch one
+            for (std::int64_t i = begin; i < end; ++i) {
+                while (next < begin && piece[next].end + height < piece[i].start + shared) ++next;
+                std::int64_t label = i;
+                for (std::int64_t k = next; k < begin && piece[k].start + height + shared <= piece[i].end; ++k) {
+                    const std::int64_t root = forest.root(k);
+                    label = label == i ? root : forest.unite(label, root);
+                }
+                forest.plant(i, label);
+            }
+            edge = bottom;
+            previous = begin;
+        });
+}
+
+// Appends the pieces of the components of which keep(label) holds.
+template <class Keep>
+void keep_components(const Components& found, const Keep& keep, Boundaries& boundaries) {
+    for (std::size_t i = 0; i < found.pieces.size(); ++i) {
+        if (keep(static_cast<std::size_t>(found.labels[i]))) {
+            join(boundaries, found.pieces[i].start, found.pieces[i].end);
         }
-        while (next < previous_end && piece[next].end + height < start) ++next;
-        std::int64_t label = i;
-        for (std::int64_t k = next; k < previous_end && piece[k].start + height <= end; ++k) {
-            const std::int64_t root = forest.root(k);
-            label = label == i ? root : forest.unite(label, root);
-        }
-        forest.plant(i, label);
     }
 }
 
 }  // namespace
 
-Components label_components(const Run* runs, std::int64_t count, std::int64_t height) {
-    Components found{cut_at_seams(runs, count, height), {}, {}};
+Components label_components(RunView mask, std::int64_t height, Connectivity connectivity) {
+    Components found{cut_at_seams(mask, height), {}, {}};
     const auto& pieces = found.pieces;
     auto& labels = found.labels;
     labels.resize(pieces.size());
-    unite_columns(pieces, height, Forest(labels.data()));
+    unite_columns(pieces, height, connectivity == Connectivity::edges, Forest(labels.data()));
     found.areas.resize(pieces.size());
     for (std::size_t i = 0; i < pieces.size(); ++i) {
         labels[i] = labels[static_cast<std::size_t>(labels[i])];  // a parent comes first, so it knows its root by now
@@ -104,24 +83,8 @@ Components label_components(const Run* runs, std::int64_t count, std::int64_t he
     return found;
 }
 
-void drop_small(std::vector<std::int64_t>& boundaries, std::int64_t height, std::int64_t min_area) {
-    const auto count = static_cast<std::int64_t>(boundaries.size() / 2);
-    const Components found = label_components(reinterpret_cast<const Run*>(boundaries.data()), count, height);
-    boundaries.clear();
-    for (std::size_t i = 0; i < found.pieces.size(); ++i) {
-        if (found.areas[static_cast<std::size_t>(found.labels[i])] < min_area) continue;
-        const auto [start, end] = found.pieces[i];
-        if (!boundaries.empty() && boundaries.back() == start) {
-            boundaries.back() = end;
-        } else {
-            boundaries.push_back(start);
-            boundaries.push_back(end);
-        }
-    }
-}
-
-std::vector<Boundaries> split_components(const Run* runs, std::int64_t count, std::int64_t height) {
-    const Components found = label_components(runs, count, height);
+std::vector<Boundaries> split_components(RunView mask, std::int64_t height, Connectivity connectivity) {
+    const Components found = label_components(mask, height, connectivity);
     std::vector<Boundaries> components;
     std::vector<std::size_t> number(found.pieces.size());  // by label
     for (std::size_t i = 0; i < found.pieces.size(); ++i) {
@@ -130,18 +93,33 @@ std::vector<Boundaries> split_components(const Run* runs, std::int64_t count, st
             number[label] = components.size();
             components.emplace_back();
         }
-        Boundaries& component = components[number[label]];
-        const auto [start, end] = found.pieces[i];
-        std::int64_t* const next = component.room(2);
-        if (component.size() > 0 && next[-1] == start) {  // cut at the seam before
-            next[-1] = end;
-        } else {
-            next[0] = start;
-            next[1] = end;
-            component.add(2);
-        }
+        join(components[number[label]], found.pieces[i].start, found.pieces[i].end);
     }
     return components;
+}
+
+void remove_small(RunView mask, std::int64_t height, std::int64_t min_area, Boundaries& boundaries) {
+    const Components found = label_components(mask, height, Connectivity::edges_and_corners);
+    keep_components(found, [&](std::size_t label) { return found.areas[label] >= min_area; }, boundaries);
+}
+
+void fill_holes(RunView mask, Shape shape, std::int64_t max_area, Boundaries& boundaries) {
+    Boundaries background;
+    complement(mask, shape.size(), background);
+    const Components found = label_components(view(background), shape.height, Connectivity::edges);
+    std::vector<bool> outside(found.pieces.size());  // by label
+    for_each_column(found.pieces, shape.height,
+                    [&](std::size_t first, std::size_t last, std::int64_t top, std::int64_t bottom) {
+                        const bool border = top == 0 || bottom == shape.size();
+                        for (std::size_t i = first; i < last; ++i) {
+                            if (border || found.pieces[i].start == top || found.pieces[i].end == bottom) {
+                                outside[static_cast<std::size_t>(found.labels[i])] = true;
+                            }
+                        }
+                    });
+    Boundaries kept;
+    keep_components(found, [&](std::size_t label) { return outside[label] || found.areas[label] > max_area; }, kept);
+    complement(view(kept), shape.size(), boundaries);
 }
 
 }  // namespace cloudrle

@@ -1,4 +1,4 @@
-// Connected components of run lists, without making a mask. Pixels that share an edge or a corner are connected.
+// Connected components of run lists, without making a mask.
 #pragma once
 
 #include <cstdint>
@@ -9,18 +9,23 @@
 
 namespace cloudrle {
 
+enum class Connectivity { edges, edges_and_corners };  // what two pixels that are connected share
+
 struct Components {
-    std::vector<Run> pieces;           // the runs, cut where a column ends
+    std::vector<Run> pieces;           // the runs, cut at the seams between columns
     std::vector<std::int64_t> labels;  // of each piece: the index of its component's first piece
     std::vector<std::int64_t> areas;   // of each label's component; 0 where an index is no label
 };
 
-Components label_components(const Run* runs, std::int64_t count, std::int64_t height);
+Components label_components(RunView mask, std::int64_t height, Connectivity connectivity);
 
 // The runs of each component, in the order of their first pixels.
-std::vector<Boundaries> split_components(const Run* runs, std::int64_t count, std::int64_t height);
+std::vector<Boundaries> split_components(RunView mask, std::int64_t height, Connectivity connectivity);
 
-// Takes the components that have fewer than `min_area` pixels out of a run list, given as its boundaries.
-void drop_small(std::vector<std::int64_t>& boundaries, std::int64_t height, std::int64_t min_area);
+// Leaves out the components, connected by edges and corners, that have fewer than `min_area` pixels.
+void remove_small(RunView mask, std::int64_t height, std::int64_t min_area, Boundaries& boundaries);
+
+// Adds the holes of at most `max_area` pixels: background, connected by edges, that no border of the mask touches.
+void fill_holes(RunView mask, Shape shape, std::int64_t max_area, Boundaries& boundaries);
 
 }  // namespace cloudrle

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "rle/axis.hpp"
+#include "rle/buffer.hpp"
 #include "rle/components.hpp"
 #include "rle/lerp.hpp"
 #include "rle/mask_kernels.hpp"
@@ -137,6 +138,13 @@ class StripWriter {
     std::vector<Change> changes_;
     std::vector<std::uint64_t> plane_;
 };
+
+void drop_small(std::vector<std::int64_t>& boundaries, std::int64_t height, std::int64_t min_area) {
+    Boundaries kept;
+    const auto count = static_cast<std::int64_t>(boundaries.size() / 2);
+    remove_small({reinterpret_cast<const Run*>(boundaries.data()), count}, height, min_area, kept);
+    boundaries.assign(kept.data(), kept.data() + kept.size());
+}
 
 }  // namespace
 

@@ -20,6 +20,12 @@ struct Run {
 };
 static_assert(sizeof(Run) == 2 * sizeof(std::int64_t), "NumPy sees a run list as int64 (n, 2)");
 
+// A run list that lies elsewhere.
+struct RunView {
+    const Run* runs;
+    std::int64_t count;
+};
+
 struct Shape {
     std::int64_t height;
     std::int64_t width;
