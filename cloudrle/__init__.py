@@ -12,14 +12,17 @@ array([[1, 0, 0],
 """
 
 from cloudrle.codec import decode, decode_many, encode, encode_many, resize, simd_level
+from cloudrle.dialects import DIALECTS, convert
 from cloudrle.errors import RLEError
 from cloudrle.probabilities import encode_probabilities
 from cloudrle.rle import RLE
 
 __all__ = [
+    "DIALECTS",
     "RLE",
     "RLEError",
     "__version__",
+    "convert",
     "decode",
     "decode_many",
     "encode",

@@ -43,7 +43,8 @@ def test_importing_loads_numpy_alone_starts_no_thread_and_prints_nothing() -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["cloudrle", "cloudrle.codec", "cloudrle.errors", "cloudrle.probabilities", "cloudrle.rle"]
+    "name",
+    ["cloudrle", "cloudrle.dialects", "cloudrle.codec", "cloudrle.errors", "cloudrle.probabilities", "cloudrle.rle"],
 )
 def test_examples_are_true(name: str) -> None:
     result = doctest.testmod(importlib.import_module(name))
