@@ -14,6 +14,7 @@ array([[1, 0, 0],
 from cloudrle.codec import decode, decode_many, encode, encode_many, resize, simd_level
 from cloudrle.dialects import DIALECTS, convert
 from cloudrle.errors import RLEError
+from cloudrle.frames import read_table
 from cloudrle.probabilities import encode_probabilities
 from cloudrle.rle import RLE
 
@@ -28,6 +29,7 @@ __all__ = [
     "encode",
     "encode_many",
     "encode_probabilities",
+    "read_table",
     "resize",
     "simd_level",
 ]

@@ -66,7 +66,7 @@ def string(value: object, row: int, shape: tuple[int, int], dialect: str) -> byt
 
 
 def _counts(value: object, row: int, shape: tuple[int, int]) -> object:
-    """What a COCO segmentation holds, if the value is one, whose size must be that of its row."""
+    """Take the counts out of a COCO segmentation, if the value is one; its size must be that of the row."""
     if not isinstance(value, Mapping):
         return value
     if not {"size", "counts"} <= value.keys():

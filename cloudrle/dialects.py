@@ -27,18 +27,18 @@ the rows.
 >>> write("kaggle-rows")
 ['2 2 6 1 9 2 12 1', '']
 
-**zero-based**: "start length ..." down the columns, with pixels counted from 0, as code writes it that forgets to add 1.
+**zero-based**: "start length ..." down the columns, with pixels counted from 0, as code writes it that does not add 1.
 
 >>> write("zero-based")
 ['2 5 11 1', '']
 
-**start-end-inclusive**: "first last first last ..." down the columns, counted from 1; the last pixel belongs to the run.
+**start-end-inclusive**: "first last first last ..." down the columns, counted from 1; a run holds its last pixel.
 
 >>> write("start-end-inclusive")
 ['3 7 12 12', '']
 
-**start-end-exclusive**: "start end start end ..." down the columns, counted from 0; a run is ``[start, end)``, as a slice
-of Python and as `RLE.runs`.
+**start-end-exclusive**: "start end start end ..." down the columns, counted from 0; a run is ``[start, end)``, as a
+slice of Python and as `RLE.runs`.
 
 >>> write("start-end-exclusive")
 ['2 7 11 12', '']
@@ -58,8 +58,8 @@ number of pixels: a list of int. The ``counts`` of an uncompressed segmentation.
 >>> write("coco-counts")
 [[2, 5, 4, 1], [12]]
 
-**coco**: the same as a string, as pycocotools writes it, 5 bits of a number to a character, from the fourth number on as
-the difference from the one before the last. A str, as JSON holds it.
+**coco**: the same as a string, as pycocotools writes it, 5 bits of a number to a character, from the fourth number on
+as the difference from the one before the last. A str, as JSON holds it.
 
 >>> write("coco")
 ['254L', '<']
@@ -74,17 +74,17 @@ Both of them read str and bytes alike. All three also read whole segmentations, 
 
 Annotation tools
 ----------------
-**label-studio**: the brush data that Label Studio keeps under "rle", a list of bytes as int. They hold the four channels
-of each pixel along the rows as a stream of bits; foreground is where the fourth, alpha, is not 0. It is defined by the
-package rle-pack of thi.ng/umbrella; what is written here is what label-studio-converter writes for a mask of 0 and 255.
-A mask must have fewer than 2**30 pixels. Bytes and uint8 arrays are read as well.
+**label-studio**: the brush data that Label Studio keeps under "rle", a list of bytes as int. They hold the four
+channels of each pixel along the rows as a stream of bits; foreground is where the fourth, alpha, is not 0. The package
+rle-pack of thi.ng/umbrella defines it; what is written here is what label-studio-converter writes for a mask of 0 and
+255. A mask must have fewer than 2**30 pixels. Bytes and uint8 arrays are read as well.
 
 >>> write("label-studio")[1]
 [0, 0, 0, 48, 57, 27, 254, 47, 0, 0]
 
 **cvat**: the "points" of a mask in CVAT's API and SDK: counts as COCO's, but along the rows of a box round the
-foreground, and then the box: left, top, right, bottom, each of them inside. Whole numbers, which may be floats. An empty
-mask is that of a box of one background pixel, as in ``cvat_sdk.masks.encode_mask``, and a mask must have a pixel.
+foreground, and then the box: left, top, right, bottom, each of them inside. Whole numbers, which may be floats. An
+empty mask is that of a box of one background pixel, as in ``cvat_sdk.masks.encode_mask``; a mask must have a pixel.
 
 >>> write("cvat")
 [[1, 2, 2, 1, 2, 2, 1, 1, 0, 0, 3, 2], [1, 0, 0, 0, 0]]
@@ -93,6 +93,7 @@ mask is that of a box of one background pixel, as in ``cvat_sdk.masks.encode_mas
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, SupportsIndex
 
+import numpy as np
 import numpy.typing as npt
 
 from cloudrle import _check, _text
@@ -130,9 +131,10 @@ def convert(
     Parameters
     ----------
     column : sequence
-        A list, a column of a data frame, an array: anything that yields masks in the dialect `source`. Columns that have
-        Arrow's C interface (pyarrow, polars, Arrow-backed pandas) are read where they lie: strings; binary for COCO's
-        strings and Label Studio's bytes; lists of uint8 for those bytes; lists of int64 for counts and CVAT's numbers.
+        A list, a column of a data frame, an array: anything that yields masks in the dialect `source`. Columns that
+        have Arrow's C interface (pyarrow, polars, Arrow-backed pandas) are read where they lie: strings; binary for
+        COCO's strings and Label Studio's bytes; lists of uint8 for those bytes; lists of int64 for counts and CVAT's
+        numbers.
     source, target : str
         Names of dialects, of which `cloudrle.DIALECTS` has all. The same twice checks a column, and brings it to the
         form that this package writes.
@@ -170,6 +172,50 @@ def convert(
     empty = _check.one_of(missing, ("raise", "empty"), "missing") == "empty"
     count = _check.thread_count(threads)
     cells: list[Any] = []
-    while len(cells) < len(rows):
+    while len(cells) < len(rows):  # in blocks, so that the runs of a whole column never exist at once
         cells += _text.convert_rows(rows, len(cells), shapes, source, target, empty, count)
     return cells
+
+
+def measure(
+    column: Iterable[object],
+    dialect: Dialect,
+    *,
+    shape: Sequence[SupportsIndex] | Sequence[Sequence[SupportsIndex]] | npt.NDArray[Any],
+    missing: Literal["raise", "empty"] = "raise",
+    threads: int | None = None,
+) -> npt.NDArray[np.int64]:
+    """Measure the masks of a column.
+
+    Parameters
+    ----------
+    column, dialect, shape, missing, threads
+        As for `convert`.
+
+    Returns
+    -------
+    int64 array of shape (N, 6)
+        Area; top, left, bottom and right of the box, half-open, all 0 for an empty mask; number of runs down the
+        columns.
+
+    Raises
+    ------
+    RLEError, TypeError, ValueError
+        As for `convert`.
+
+    Examples
+    --------
+    >>> measure(["2 3", ""], "kaggle", shape=(3, 2))
+    array([[3, 0, 0, 3, 2, 1],
+           [0, 0, 0, 0, 0, 0]])
+    """
+    _check.one_of(dialect, DIALECTS, "dialect")
+    rows = _check.column(column, dialect)
+    shapes = _check.shapes(shape, len(rows))
+    empty = _check.one_of(missing, ("raise", "empty"), "missing") == "empty"
+    count = _check.thread_count(threads)
+    measures = np.empty((len(rows), 6), np.int64)
+    row = 0
+    while row < len(rows):
+        row += _text.measure_rows(rows, row, shapes, dialect, empty, count, measures)
+    return measures

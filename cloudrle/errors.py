@@ -75,7 +75,7 @@ def missing_row(row: int, text: object) -> RLEError:
 
 
 def arrow_type(code: str, values: str | None, items: str | None, cells: int) -> TypeError:
-    """Say that an Arrow column holds no such cells: its format code, that of a dictionary's values, of a list's items."""
+    """Say that an Arrow column holds no such cells: its format, that of a dictionary's values, of a list's items."""
     wanted = _ARROW_CELLS[cells]
     name = _ARROW_TYPES.get(code, f"with code {code!r}")
     remedy = "; pick one column, as in frame['EncodedPixels']" if code == "+s" else ""

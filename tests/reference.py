@@ -98,13 +98,16 @@ def in_dialect(mask: Mask, dialect: str) -> Any:
     if dialect in pairs:
         text = " ".join(f"{first} {second}" for first, second in pairs[dialect])
         return text or ("-1" if dialect == "relative" else "")
-    return {
-        "coco": lambda: coco_string(counts(mask)),
-        "coco-bytes": lambda: coco_string(counts(mask)).encode(),
-        "coco-counts": lambda: counts(mask),
-        "label-studio": lambda: label_studio(mask),
-        "cvat": lambda: cvat(mask),
-    }[dialect]()
+    match dialect:
+        case "coco":
+            return coco_string(counts(mask))
+        case "coco-bytes":
+            return coco_string(counts(mask)).encode()
+        case "coco-counts":
+            return counts(mask)
+        case "label-studio":
+            return label_studio(mask)
+    return cvat(mask)
 
 
 def pixels_of(mask: Mask) -> Pixels:

@@ -44,7 +44,15 @@ def test_importing_loads_numpy_alone_starts_no_thread_and_prints_nothing() -> No
 
 @pytest.mark.parametrize(
     "name",
-    ["cloudrle", "cloudrle.dialects", "cloudrle.codec", "cloudrle.errors", "cloudrle.probabilities", "cloudrle.rle"],
+    [
+        "cloudrle",
+        "cloudrle.dialects",
+        "cloudrle.codec",
+        "cloudrle.errors",
+        "cloudrle.frames",
+        "cloudrle.probabilities",
+        "cloudrle.rle",
+    ],
 )
 def test_examples_are_true(name: str) -> None:
     result = doctest.testmod(importlib.import_module(name))
