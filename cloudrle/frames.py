@@ -64,8 +64,7 @@ def read_table(
     """
     import pandas as pd
 
-    is_frame = isinstance(source, pd.DataFrame)
-    frame = source if is_frame else pd.read_csv(source, dtype="str", keep_default_na=False)
+    frame = _frame_of(source)
     names = ["image", "label"] if {"image", "label"} <= {*frame.columns} else ["Image_Label"]
     if absent := [name for name in (*names, column) if name not in frame.columns]:
         raise ValueError(
@@ -74,7 +73,7 @@ def read_table(
         )
     images, labels = _images_and_labels(frame) if len(names) == 1 else (frame["image"], frame["label"])
     measures = measure(frame[column], dialect, shape=shape, missing=missing, threads=threads)
-    boxes = [tuple(box) if area else None for area, *box in measures[:, :5].tolist()]
+    boxes: list[Any] = [tuple(box) if area else None for area, *box in measures[:, :5].tolist()]
     return pd.DataFrame(
         {
             "image": images,
@@ -85,6 +84,14 @@ def read_table(
         },
         index=frame.index,
     )
+
+
+def _frame_of(source: str | PathLike[str] | pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    if isinstance(source, pd.DataFrame):
+        return source
+    return pd.read_csv(source, dtype="str", keep_default_na=False)
 
 
 def _images_and_labels(frame: pd.DataFrame) -> tuple[pd.Series[str], pd.Series[str]]:

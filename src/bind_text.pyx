@@ -27,6 +27,7 @@ cdef enum:
     BLOCK_ROWS = 1 << 12
     BLOCK_CHARS = 1 << 20
     BLOCK_THREADS = 8  # more don't make it larger
+    THREAD_CHARS = 1 << 17  # that are worth one more thread
 
 
 # Each dialect, and what its cells hold.
@@ -358,6 +359,14 @@ cdef Py_ssize_t borrow_rows(
     return row - first
 
 
+cdef int64_t threads_for(vector[Row]& rows, int64_t threads) noexcept:
+    """As many threads as have enough to do, where there are no more than `threads`."""
+    cdef int64_t total = 0
+    for row in rows:
+        total += row.chars.size
+    return min(threads, 1 + total // THREAD_CHARS)
+
+
 cdef object cell_failure(const Result& result, const Row& cell, Py_ssize_t row, str dialect):
     if <Cells> <int> DIALECTS[dialect][1] == Cells.texts:
         return row_failure(result, cell.chars, row, cell.shape)
@@ -376,6 +385,7 @@ def convert_rows(
     cdef int64_t faulty = 0
     kept = []
     borrow_rows(column, first, shapes, source, missing_is_empty, threads, rows, kept)
+    threads = threads_for(rows, threads)
     with nogil:
         result = convert_cells(rows, read, written, threads, groups, faulty)
     if result.error != Error.none:
@@ -400,6 +410,7 @@ def measure_rows(
     cdef int64_t faulty = 0
     kept = []
     cdef Py_ssize_t count = borrow_rows(column, first, shapes, source, missing_is_empty, threads, rows, kept)
+    threads = threads_for(rows, threads)
     with nogil:
         result = measure_cells(rows, read, threads, target + first, faulty)
     if result.error != Error.none:

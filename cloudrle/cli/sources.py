@@ -17,6 +17,7 @@ MASK_COLUMNS = ("EncodedPixels", "rle", "counts", "segmentation", "points", "mas
 LIST_DIALECTS = ("coco-counts", "label-studio", "cvat")
 _BLOCK_ROWS = 2048
 _BLOCK_CHARACTERS = 1 << 22
+_READ = 1 << 20  # bytes of a file at a time
 
 Shape = tuple[int, int]
 Cells = Sequence[Any]  # a list, or an Arrow array
@@ -85,8 +86,6 @@ def _read_csv(path: Path) -> tuple[list[str], Iterator[Block]]:
         held: list[list[str]] = []
         characters = read = 0
         for row, line, now in rows:
-            if not row:
-                continue  # a blank line
             if len(row) != len(columns):
                 raise ValueError(f"{path} line {line}: wanted {len(columns)} cells, got {len(row)}")
             held.append(row)
@@ -102,13 +101,25 @@ def _read_csv(path: Path) -> tuple[list[str], Iterator[Block]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[list[str], int, int]]:
-    """Rows, and for each its last line and how many bytes have been read."""
+    """Rows, and for each the number of its last line and how many bytes have been read."""
     csv.field_size_limit(sys.maxsize)  # a mask may be longer than the 128 KiB that Python's reader allows
-    with path.open("rb") as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
-        rows = csv.reader(text, strict=True)
+    number = 0
+    with path.open("rb", buffering=_READ) as binary:
+
+        def decoded() -> Iterator[str]:
+            nonlocal number
+            for number, line in enumerate(binary, start=1):
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+
+        lines = decoded()
         try:
-            for row in rows:
-                yield row, rows.line_num, binary.tell()
+            for line in lines:
+                if not line.rstrip("\r\n"):
+                    continue
+                # Python's reader looks at each character, which takes longer than all else; it is for quotes alone.
+                quoted = '"' in line
+                row = next(csv.reader(chain([line], lines), strict=True)) if quoted else line.rstrip("\r\n").split(",")
+                yield row, number, binary.tell()
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is no CSV file in UTF-8: {error}") from None
 
