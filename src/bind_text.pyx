@@ -363,7 +363,7 @@ cdef int64_t threads_for(vector[Row]& rows, int64_t threads) noexcept:
     """As many threads as have enough to do, where there are no more than `threads`."""
     cdef int64_t total = 0
     for row in rows:
-        total += row.chars.size
+        total += max(row.chars.size, 0)  # missing: -1
     return min(threads, 1 + total // THREAD_CHARS)
 
 

@@ -458,6 +458,7 @@ def test_missing_is_not_empty(dialect: str, missing: object) -> None:
         convert(cells, dialect, "kaggle", shape=SHAPE)
     assert (caught.value.row, caught.value.position) == (1, None)
     assert convert(cells, dialect, "kaggle", shape=SHAPE, missing="empty") == ["1 1", ""]
+    assert convert(cells[1:], dialect, "kaggle", shape=SHAPE, missing="empty") == [""]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
