@@ -59,7 +59,7 @@ def read_table(
     >>> frame = pandas.DataFrame({"Image_Label": ["a.jpg_Fish", "a.jpg_Gravel"], "EncodedPixels": ["2 2 5 1", ""]})
     >>> read_table(frame, shape=(3, 2))
        image   label  area          bbox  runs
-    0  a.jpg    Fish     3  (0, 0, 3, 2)     2
+    0  a.jpg    Fish     3  (1, 0, 3, 2)     2
     1  a.jpg  Gravel     0          None     0
     """
     import pandas as pd
