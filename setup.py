@@ -25,7 +25,8 @@ CORE = (
     "resize",
     "resize_runs",
 )
-TEXT = ("arrow", "text", "text_kernels")
+# Counts and measures are in both: plain functions without state, and a library for them would cost more than a copy.
+TEXT = ("algebra", "arrow", "brush", "coco", "cvat", "dialects", "text", "text_kernels", "transpose")
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion"]
 
 core = Pybind11Extension(

@@ -12,15 +12,19 @@ array([[1, 0, 0],
 """
 
 from cloudrle.codec import decode, decode_many, encode, encode_many, resize, simd_level
+from cloudrle.dialects import DIALECTS, convert
 from cloudrle.errors import RLEError
+from cloudrle.frames import read_table
 from cloudrle.overlaps import dice_matrix, iou_matrix
 from cloudrle.probabilities import encode_probabilities
 from cloudrle.rle import RLE
 
 __all__ = [
+    "DIALECTS",
     "RLE",
     "RLEError",
     "__version__",
+    "convert",
     "decode",
     "decode_many",
     "dice_matrix",
@@ -28,6 +32,7 @@ __all__ = [
     "encode_many",
     "encode_probabilities",
     "iou_matrix",
+    "read_table",
     "resize",
     "simd_level",
 ]

@@ -3,8 +3,8 @@
 import operator
 import os
 import sys
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, SupportsIndex, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, SupportsIndex, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -202,16 +202,43 @@ def texts_column(texts: Iterable[object]) -> tuple[object, ...] | ArrowTexts:
     """Rows of a column; where not Arrow's, a tuple, so that nobody can change it while the GIL is released."""
     if isinstance(texts, str | bytes):
         raise TypeError(f"texts must be a sequence of str, got one {type(texts).__name__}; for one text use decode")
-    ndim = getattr(texts, "ndim", 1)
+    return _rows(texts, "kaggle", "texts", "a sequence of str")
+
+
+def column(values: Iterable[object], dialect: str) -> tuple[object, ...] | ArrowTexts:
+    """Rows of a column in a dialect, as texts_column gives them."""
+    if isinstance(values, str | bytes | Mapping):
+        raise TypeError(f"column must be a sequence of masks, got one {type(values).__name__}; put it into a list")
+    return _rows(values, dialect, "column", "a sequence of masks")
+
+
+def _rows(values: Iterable[object], dialect: str, name: str, wanted: str) -> tuple[object, ...] | ArrowTexts:
+    ndim = getattr(values, "ndim", 1)
     if ndim != 1:
-        raise ValueError(f"texts must be one column, got {ndim} dimensions; pick one, as in frame['EncodedPixels']")
-    arrow = _arrow_face(texts)
+        raise ValueError(f"{name} must be one column, got {ndim} dimensions; pick one, as in frame['EncodedPixels']")
+    arrow = _arrow_face(values)
     if arrow is not None:
-        return ArrowTexts(arrow)
+        return ArrowTexts(arrow, dialect)
     try:
-        return tuple(texts)
+        return tuple(values)
     except TypeError:
-        raise TypeError(f"texts must be a sequence of str, got {type(texts).__name__}") from None
+        raise TypeError(f"{name} must be {wanted}, got {type(values).__name__}") from None
+
+
+def shapes(value: object, rows: int) -> npt.NDArray[np.int64]:
+    """Shape of each row: int64 array (rows, 2), or (1, 2) where they are alike."""
+    items: Any = value.tolist() if isinstance(value, np.ndarray) else value
+    try:
+        items = [*items]
+    except TypeError:
+        items = []
+    if not any(isinstance(item, Iterable) for item in items):
+        if items or rows:
+            return np.array([pair(cast(Any, value))], np.int64)
+        return np.empty((0, 2), np.int64)
+    if len(items) != rows:
+        raise ValueError(f"shape must be one pair, or one for each of the {rows} rows, got {len(items)} pairs")
+    return np.array([pair(item, f"shape[{i}]") for i, item in enumerate(items)], np.int64)
 
 
 def _arrow_face(texts: Any) -> Any:

@@ -6,7 +6,9 @@ _ARROW_TYPES = {
     **{"n": "null", "b": "bool", "c": "int8", "C": "uint8", "s": "int16", "S": "uint16", "i": "int32", "I": "uint32"},
     **{"l": "int64", "L": "uint64", "e": "float16", "f": "float32", "g": "float64", "u": "string", "U": "large_string"},
     **{"vu": "string_view", "z": "binary", "Z": "large_binary", "vz": "binary_view", "+s": "struct", "+l": "list"},
+    "+L": "large_list",
 }
+_ARROW_CELLS = ("strings", "strings or binary", "binary or list<uint8>", "list<int64>")  # in the order of Cells
 
 
 class RLEError(ValueError):
@@ -85,11 +87,17 @@ def missing_row(row: int, text: object) -> RLEError:
     return RLEError(f"row {row}: the mask is missing ({text}); pass missing='empty' to read it as an empty mask", row)
 
 
-def arrow_type(code: str, values: str | None) -> TypeError:
-    """Say that an Arrow column holds no strings: its format code, and that of a dictionary's values."""
+def arrow_type(code: str, values: str | None, items: str | None, cells: int) -> TypeError:
+    """Say that an Arrow column holds no such cells: its format, that of a dictionary's values, of a list's items."""
+    wanted = _ARROW_CELLS[cells]
     name = _ARROW_TYPES.get(code, f"with code {code!r}")
     remedy = "; pick one column, as in frame['EncodedPixels']" if code == "+s" else ""
     if values is not None:
         name = f"dictionary<{_ARROW_TYPES.get(values, repr(values))}, {name}>"
-        remedy = "; cast it to string"
-    return TypeError(f"texts must be a column of strings, got the Arrow type {name}{remedy}")
+        remedy = "; cast it to string" if cells == 0 else f"; cast it to {wanted}"
+    if items is not None:
+        name = f"{name}<{_ARROW_TYPES.get(items, repr(items))}>"
+        remedy = f"; cast it to {wanted}" if cells > 1 else ""
+    return TypeError(
+        f"{'texts' if cells == 0 else 'column'} must be a column of {wanted}, got the Arrow type {name}{remedy}"
+    )

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from cloudrle import _core
+from cloudrle import _cells, _core
 from cloudrle.errors import arrow_type, from_result, missing_row
 
 cimport cython
@@ -18,101 +18,7 @@ from libcpp.vector cimport vector
 cnp.import_array()
 
 
-cdef extern from "Python.h":
-    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
-    str PyUnicode_DecodeASCII(const char* text, Py_ssize_t size, const char* errors)
-    object PyUnicode_DecodeUTF8(const char* text, Py_ssize_t size, const char* errors)
-    bint PyUnicode_IS_ASCII(object text)
-    PyObject* PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar) except NULL
-    int PyUnicode_Resize(PyObject** text, Py_ssize_t size) except -1
-    void* PyUnicode_DATA(PyObject* text)
-    void Py_DECREF(PyObject* text)
-
-
-cdef extern from "rle/run.hpp" namespace "cloudrle" nogil:
-    cdef cppclass Run:
-        pass
-
-    cdef cppclass Shape:
-        int64_t height
-        int64_t width
-
-    cdef enum class Error:
-        none
-        text_not_ascii
-
-    cdef cppclass Result:
-        Error error
-        int64_t count
-        int64_t position
-        int64_t number
-        int64_t value
-        int64_t other
-
-
-cdef extern from "rle/words.hpp" namespace "cloudrle" nogil:
-    const char* words(Error error) noexcept
-
-
-cdef extern from "rle/ports.hpp" namespace "cloudrle" nogil:
-    cdef struct RunSink:
-        pass
-
-    cdef struct RunSource:
-        pass
-
-    const char* kRunSinkName
-    const char* kRunSourceName
-
-
-cdef extern from "rle/text.hpp" namespace "cloudrle" nogil:
-    cdef struct Chars:
-        const char* data
-        int64_t size
-
-    cdef cppclass CharBuffer "cloudrle::Buffer<char>":
-        const char* data()
-
-    cdef cppclass Lines:
-        CharBuffer chars
-        vector[int64_t] ends
-
-    int64_t runs_room(int64_t length) noexcept
-    Result parse_text(const char* text, int64_t length, Shape shape, Run* runs) noexcept
-    Result parse_texts(
-        const vector[Chars]& texts, Shape shape, int64_t first, const RunSink& sink, int64_t threads, int64_t& faulty
-    ) except +
-    int64_t text_room(const Run* runs, int64_t count) noexcept
-    int64_t write_text(const Run* runs, int64_t count, char* text) noexcept
-    vector[Lines] write_texts(const RunSource& source, int64_t first, int64_t last, int64_t threads) except +
-
-
-cdef extern from "rle/simd.hpp" namespace "cloudrle" nogil:
-    bint lower_level(const char* name) noexcept
-
-
-cdef extern from "rle/arrow_abi.h" nogil:
-    cdef struct ArrowSchema:
-        const char* format
-        ArrowSchema* dictionary
-        void (*release)(ArrowSchema*) noexcept
-
-    cdef struct ArrowArray:
-        void (*release)(ArrowArray*) noexcept
-
-    cdef struct ArrowArrayStream:
-        int (*get_schema)(ArrowArrayStream*, ArrowSchema*) noexcept
-        int (*get_next)(ArrowArrayStream*, ArrowArray*) noexcept
-        const char* (*get_last_error)(ArrowArrayStream*) noexcept
-
-
-cdef extern from "rle/arrow.hpp" namespace "cloudrle" nogil:
-    cdef cppclass ArrowColumn:
-        bint set_type(const ArrowSchema& schema)
-        void append(ArrowArray& array) except +
-        int64_t size() noexcept
-        Chars row(int64_t row) noexcept
-
+include "rle.pxi"
 
 lower_level(_core.simd_level().encode("ascii"))
 
@@ -121,6 +27,23 @@ cdef enum:
     BLOCK_ROWS = 1 << 12
     BLOCK_CHARS = 1 << 20
     BLOCK_THREADS = 8  # more don't make it larger
+    THREAD_CHARS = 1 << 17  # that are worth one more thread
+
+
+# Each dialect, and what its cells hold.
+DIALECTS = {
+    "kaggle": (<int> Dialect.kaggle, <int> Cells.texts),
+    "kaggle-rows": (<int> Dialect.kaggle_rows, <int> Cells.texts),
+    "zero-based": (<int> Dialect.zero_based, <int> Cells.texts),
+    "start-end-inclusive": (<int> Dialect.ends_inclusive, <int> Cells.texts),
+    "start-end-exclusive": (<int> Dialect.ends_exclusive, <int> Cells.texts),
+    "relative": (<int> Dialect.relative, <int> Cells.texts),
+    "coco": (<int> Dialect.coco, <int> Cells.strings),
+    "coco-bytes": (<int> Dialect.coco, <int> Cells.strings),
+    "coco-counts": (<int> Dialect.coco_counts, <int> Cells.numbers),
+    "label-studio": (<int> Dialect.label_studio, <int> Cells.bytes),
+    "cvat": (<int> Dialect.cvat, <int> Cells.numbers),
+}
 
 
 @cython.final
@@ -129,8 +52,10 @@ cdef class ArrowTexts:
     """A column that speaks Arrow's C interface, borrowed and not copied."""
 
     cdef ArrowColumn column
+    cdef Cells cells
 
-    def __init__(self, column):
+    def __init__(self, column, str dialect="kaggle"):
+        self.cells = <Cells> <int> DIALECTS[dialect][1]
         if hasattr(column, "__arrow_c_stream__"):
             self.read_stream(column.__arrow_c_stream__())
         else:
@@ -154,9 +79,12 @@ cdef class ArrowTexts:
             self.column.append(array)
 
     cdef object set_type(self, const ArrowSchema& schema):
-        if not self.column.set_type(schema):
-            values = None if schema.dictionary == NULL else schema.dictionary.format.decode()
-            raise arrow_type(schema.format.decode(), values)
+        if self.column.set_type(schema, self.cells):
+            return
+        code = schema.format.decode()
+        values = None if schema.dictionary == NULL else schema.dictionary.format.decode()
+        items = schema.children[0].format.decode() if code in ("+l", "+L") else None
+        raise arrow_type(code, values, items, <int> self.cells)
 
     def __len__(self):
         return self.column.size()
@@ -339,18 +267,152 @@ def format_one(cnp.ndarray runs not None):
         Py_DECREF(text)
 
 
+cdef object cell_of(const char* data, int64_t size, str dialect):
+    """Cell of a dialect: str, bytes or list of int."""
+    cdef int64_t i
+    cdef Cells cells = <Cells> <int> DIALECTS[dialect][1]
+    if cells == Cells.texts or dialect == "coco":
+        return PyUnicode_DecodeASCII(data, size, NULL)
+    if cells == Cells.strings:
+        return data[:size]
+    if cells == Cells.bytes:
+        return list(data[:size])
+    return [(<const int64_t*> data)[i] for i in range(size // <int64_t> sizeof(int64_t))]
+
+
+cdef list cells_of(const vector[Lines]& groups, str dialect):
+    cdef size_t group, line
+    cdef int64_t start
+    cells = []
+    for group in range(groups.size()):
+        start = 0
+        for line in range(groups[group].ends.size()):
+            cells.append(cell_of(groups[group].chars.data() + start, groups[group].ends[line] - start, dialect))
+            start = groups[group].ends[line]
+    return cells
+
+
 def format_rows(scanner, int64_t first, int64_t last, int64_t threads):
     """Texts of the rows first .. last - 1 of a scanner."""
     cdef const RunSource* source = <const RunSource*> PyCapsule_GetPointer(scanner, kRunSourceName)
     cdef vector[Lines] groups
-    cdef size_t group, line
-    cdef int64_t start
     with nogil:
         groups = write_texts(source[0], first, last, threads)
-    texts = []
-    for group in range(groups.size()):
-        start = 0
-        for line in range(groups[group].ends.size()):
-            texts.append(PyUnicode_DecodeASCII(groups[group].chars.data() + start, groups[group].ends[line] - start, NULL))
-            start = groups[group].ends[line]
-    return texts
+    return cells_of(groups, "kaggle")
+
+
+cdef Chars borrow_cell(object column, Py_ssize_t row, Shape shape, str dialect, bint missing_is_empty, list kept) except *:
+    """Look at the characters, bytes or numbers of a row; those that had to be copied go into `kept`."""
+    cdef Chars chars
+    cdef Cells cells = <Cells> <int> DIALECTS[dialect][1]
+    if cells == Cells.texts:
+        return chars_of(column, row, shape, missing_is_empty)
+    value = None
+    if isinstance(column, ArrowTexts):
+        chars = (<ArrowTexts> column).column.row(row)
+    else:
+        value = (<tuple> column)[row]
+        chars.size = -1 if is_missing(value) else 0
+    if chars.size < 0 and not missing_is_empty:
+        raise missing_row(row, value)
+    if chars.size < 0 or isinstance(column, ArrowTexts):
+        return chars
+    if cells == Cells.numbers:
+        value = _cells.numbers(value, row, (shape.height, shape.width), dialect)
+        chars.data = <const char*> cnp.PyArray_DATA(<cnp.ndarray> value)
+        chars.size = (<cnp.ndarray> value).nbytes
+    else:
+        value = _cells.string(value, row, (shape.height, shape.width), dialect)
+        chars.data, chars.size = <const char*> (<bytes> value), len(<bytes> value)
+    kept.append(value)
+    return chars
+
+
+cdef Py_ssize_t borrow_rows(
+    object column,
+    Py_ssize_t first,
+    cnp.ndarray shapes,
+    str dialect,
+    bint missing_is_empty,
+    int64_t threads,
+    vector[Row]& rows,
+    list kept,
+) except -1:
+    """Look at a block of rows from `first` on, at least one, and return how many they are."""
+    cdef const Shape* shape = <const Shape*> cnp.PyArray_DATA(shapes)
+    cdef bint alike = cnp.PyArray_DIM(shapes, 0) == 1
+    cdef Py_ssize_t row = first
+    cdef int64_t total = 0
+    cdef int64_t enough = BLOCK_CHARS * min(threads, BLOCK_THREADS)
+    cdef Row cell
+    while row < len(column) and row - first < BLOCK_ROWS and total < enough:
+        cell.shape = shape[0 if alike else row]
+        try:
+            cell.chars = borrow_cell(column, row, cell.shape, dialect, missing_is_empty, kept)
+        except Exception:
+            if row == first:
+                raise
+            break  # a block ends before a row that is refused, so that faults in the rows before it come first
+        rows.push_back(cell)
+        total += cell.chars.size
+        row += 1
+    return row - first
+
+
+cdef int64_t threads_for(vector[Row]& rows, int64_t threads) noexcept:
+    """As many threads as have enough to do, where there are no more than `threads`."""
+    cdef int64_t total = 0
+    for row in rows:
+        total += max(row.chars.size, 0)  # missing: -1
+    return min(threads, 1 + total // THREAD_CHARS)
+
+
+cdef object cell_failure(const Result& result, const Row& cell, Py_ssize_t row, str dialect):
+    if <Cells> <int> DIALECTS[dialect][1] == Cells.texts:
+        return row_failure(result, cell.chars, row, cell.shape)
+    return failure(result, row, cell.shape)
+
+
+def convert_rows(
+    column not None, Py_ssize_t first, cnp.ndarray shapes not None, str source, str target, bint missing_is_empty, int64_t threads
+):
+    """Cells of a block of rows from `first` on, at least one, in another dialect."""
+    cdef vector[Row] rows
+    cdef vector[Lines] groups
+    cdef Dialect read = <Dialect> <int> DIALECTS[source][0]
+    cdef Dialect written = <Dialect> <int> DIALECTS[target][0]
+    cdef Result result
+    cdef int64_t faulty = 0
+    kept = []
+    borrow_rows(column, first, shapes, source, missing_is_empty, threads, rows, kept)
+    threads = threads_for(rows, threads)
+    with nogil:
+        result = convert_cells(rows, read, written, threads, groups, faulty)
+    if result.error != Error.none:
+        raise cell_failure(result, rows[faulty], first + faulty, source)
+    return cells_of(groups, target)
+
+
+def measure_rows(
+    column not None,
+    Py_ssize_t first,
+    cnp.ndarray shapes not None,
+    str source,
+    bint missing_is_empty,
+    int64_t threads,
+    cnp.ndarray measures not None,
+):
+    """Put area, box (top, left, bottom, right) and number of runs of a block of rows into measures[first:]."""
+    cdef vector[Row] rows
+    cdef Dialect read = <Dialect> <int> DIALECTS[source][0]
+    cdef Measure* target = <Measure*> cnp.PyArray_DATA(measures)
+    cdef Result result
+    cdef int64_t faulty = 0
+    kept = []
+    cdef Py_ssize_t count = borrow_rows(column, first, shapes, source, missing_is_empty, threads, rows, kept)
+    threads = threads_for(rows, threads)
+    with nogil:
+        result = measure_cells(rows, read, threads, target + first, faulty)
+    if result.error != Error.none:
+        raise cell_failure(result, rows[faulty], first + faulty, source)
+    return count

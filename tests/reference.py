@@ -61,6 +61,56 @@ def coco_string(count_list: list[int]) -> str:
     return text
 
 
+def label_studio(mask: Mask) -> list[int]:
+    """Bits as brush.py of label-studio-converter writes them, for the four channels of 0 and 255."""
+    values = np.repeat((mask != 0).ravel() * 255, 4).tolist()
+    bits = f"{len(values):032b}{7:05b}" + "".join(f"{width - 1:04b}" for width in (3, 4, 8, 16))
+    for value, group in itertools.groupby(values):
+        length = len(list(group))
+        while length > 0:
+            part = min(length, 2**16)
+            index = next(i for i, width in enumerate((3, 4, 8, 16)) if part <= 2**width)
+            bits += f"1{index:02b}{part - 1:0{(3, 4, 8, 16)[index]}b}{value:08b}"
+            length -= part
+    bits += "0" * (8 - len(bits) % 8)
+    return [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]
+
+
+def cvat(mask: Mask) -> list[int]:
+    """Counts along the rows of the box, and the box, as cvat_sdk.masks.encode_mask writes them."""
+    y, x = np.nonzero(mask)
+    top, left, bottom, right = (y.min(), x.min(), y.max(), x.max()) if len(y) else (0, 0, 0, 0)
+    box = mask[top : bottom + 1, left : right + 1]
+    return [*counts(box.T), int(left), int(top), int(right), int(bottom)]
+
+
+def in_dialect(mask: Mask, dialect: str) -> Any:
+    """A mask in one of the dialects that cloudrle.dialects defines."""
+    down, along = runs(mask), runs(mask.T)
+    gaps = [start - end for (start, _), (_, end) in zip(down, [(0, 0), *down], strict=False)]
+    pairs = {
+        "kaggle": [(start + 1, end - start) for start, end in down],
+        "kaggle-rows": [(start + 1, end - start) for start, end in along],
+        "zero-based": [(start, end - start) for start, end in down],
+        "start-end-inclusive": [(start + 1, end) for start, end in down],
+        "start-end-exclusive": down,
+        "relative": [(gap, end - start) for gap, (start, end) in zip(gaps, down, strict=True)],
+    }
+    if dialect in pairs:
+        text = " ".join(f"{first} {second}" for first, second in pairs[dialect])
+        return text or ("-1" if dialect == "relative" else "")
+    match dialect:
+        case "coco":
+            return coco_string(counts(mask))
+        case "coco-bytes":
+            return coco_string(counts(mask)).encode()
+        case "coco-counts":
+            return counts(mask)
+        case "label-studio":
+            return label_studio(mask)
+    return cvat(mask)
+
+
 def pixels_of(mask: Mask) -> Pixels:
     return lambda rows, columns: np.asarray((mask != 0)[np.ix_(np.array(rows), np.array(columns))], np.int64)
 

@@ -104,7 +104,8 @@ def test_the_sdk_imports_one_way(path: Path) -> None:
 def test_the_codec_imports_numpy_alone() -> None:
     for path in (ROOT / "cloudrle").glob("*.py"):
         third_party = {name.split(".")[0] for name in imports(path)} - sys.stdlib_module_names
-        assert third_party <= {"cloudrle", "numpy"}, path
+        allowed = {"pandas"} if path.name == "frames.py" else set()  # imported when its function is called
+        assert third_party <= {"cloudrle", "numpy"} | allowed, path
 
 
 def test_the_core_knows_no_python() -> None:

@@ -67,4 +67,16 @@ class Buffer {
 
 using Boundaries = Buffer<std::int64_t>;
 
+// Appends a run, joined to the last where the two touch.
+inline void append_run(std::int64_t start, std::int64_t end, Boundaries& boundaries) {
+    std::int64_t* const run = boundaries.room(2);
+    if (boundaries.size() > 0 && run[-1] == start) {
+        run[-1] = end;
+        return;
+    }
+    run[0] = start;
+    run[1] = end;
+    boundaries.add(2);
+}
+
 }  // namespace cloudrle

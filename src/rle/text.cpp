@@ -16,15 +16,22 @@ namespace {
 constexpr bool is_space(char c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
 constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
-constexpr Error kind_of(char c) noexcept {
+// How a kind of pairs counts.
+constexpr bool is_one_based(Pairs pairs) noexcept { return pairs == Pairs::kaggle || pairs == Pairs::ends_inclusive; }
+constexpr bool has_ends(Pairs pairs) noexcept {
+    return pairs == Pairs::ends_inclusive || pairs == Pairs::ends_exclusive;
+}
+
+constexpr Error kind_of(char c, bool ends) noexcept {
     if (c == '\0') return Error::text_nul;
-    if (c == '+' || c == '-') return Error::text_sign;
-    if (c == '.') return Error::text_decimal;
-    return Error::text_character;
+    if (c == '+' || c == '-') return ends ? Error::ends_sign : Error::text_sign;
+    if (c == '.') return ends ? Error::ends_decimal : Error::text_decimal;
+    return ends ? Error::ends_character : Error::text_character;
 }
 
 // Reads a text in two gaits. read_plain() takes digits and single spaces at several bytes a cycle and stops before the
 // first run that holds anything else, faults of any kind included; read_run() reads any run and names its fault.
+template <Pairs kPairs>
 class Parser {
   public:
     Parser(const char* text, std::int64_t length, Shape shape, Run* runs) noexcept
@@ -75,25 +82,25 @@ class Parser {
     // Takes over pairs of numbers up to the first that breaks a rule, and returns how many numbers that are.
     std::ptrdiff_t add_pairs(const std::int64_t* numbers, std::ptrdiff_t count) noexcept {
         const std::int64_t size = size_;
-        std::int64_t last = count_ == 0 ? -1 : previous_last_;
+        std::int64_t last = count_ == 0 ? -1 : previous_.end;
+        std::int64_t previous_start = 0;
         Run* run = runs_ + count_;
         std::ptrdiff_t i = 0;
         for (; i + 2 <= count; i += 2) {
-            const std::int64_t start = numbers[i] - 1;
-            const std::int64_t pixels = numbers[i + 1];
-            if (pixels == 0 || start + pixels > size) break;
+            const auto [start, end] = run_of(numbers[i], numbers[i + 1], last);
+            if (end <= start || end > size) break;
             if (start > last) {
-                *run++ = Run{start, start + pixels};
+                *run++ = Run{start, end};
             } else if (start == last && run != runs_) {
-                run[-1].end = start + pixels;
+                run[-1].end = end;
             } else {
                 break;
             }
-            last = start + pixels;
+            previous_start = start;
+            last = end;
         }
         if (i > 0) {
-            previous_start_ = numbers[i - 2];
-            previous_last_ = last;
+            previous_ = Run{previous_start, last};
             number_ += i / 2;
             count_ = run - runs_;
         }
@@ -109,31 +116,65 @@ class Parser {
         return Result{error, 0, at - begin_, number_, value, other};
     }
 
+    // The run that a pair of numbers stands for; `last` is the end of the one before, or -1.
+    static constexpr Run run_of(std::int64_t first, std::int64_t second, std::int64_t last) noexcept {
+        std::int64_t start = is_one_based(kPairs) ? first - 1 : first;
+        if (kPairs == Pairs::relative && last > 0) start += last;
+        return Run{start, has_ends(kPairs) ? second : start + second};
+    }
+
     Result read_run() noexcept {
         ++number_;
         const char* at = at_;
-        std::int64_t start = 0;
-        if (const Error error = read_number(start); error != Error::none) return failure(at_, error, start);
-        if (start == 0) return failure(at, Error::text_zero_start, start);
-        if (start > size_) return failure(at, Error::text_starts_past_end, start);
-        if (start < previous_start_) return failure(at, Error::text_unsorted, start, previous_start_);
-        if (start <= previous_last_) return failure(at, Error::text_overlap, start, previous_last_);
-        if (at_end()) return failure(at, Error::text_no_length, 2 * number_ - 1);
+        std::int64_t first = 0;
+        if (const Error error = read_number(first); error != Error::none) return failure(at_, error, first);
+        if (const Result result = check_start(at, first); result.error != Error::none) return result;
+        if (at_end())
+            return failure(at, has_ends(kPairs) ? Error::ends_no_end : Error::text_no_length, 2 * number_ - 1);
         at = at_;
-        std::int64_t pixels = 0;
-        if (const Error error = read_number(pixels); error != Error::none) return failure(at_, error, pixels);
-        if (pixels == 0) return failure(at, Error::text_zero_length, pixels);
-        if (pixels > size_ - start + 1) return failure(at, Error::text_ends_past_end, pixels, start);
+        std::int64_t second = 0;
+        if (const Error error = read_number(second); error != Error::none) return failure(at_, error, second);
+        if (const Result result = check_end(at, first, second); result.error != Error::none) return result;
 
-        const Run run{start - 1, start - 1 + pixels};
+        const Run run = run_of(first, second, previous_.end);
         if (count_ > 0 && runs_[count_ - 1].end == run.start) {
             runs_[count_ - 1].end = run.end;
         } else {
             runs_[count_++] = run;
         }
-        previous_start_ = start;
-        previous_last_ = run.end;
+        previous_ = run;
         return Result{};
+    }
+
+    Result check_start(const char* at, std::int64_t first) const noexcept {
+        if (kPairs == Pairs::relative) {
+            if (first < size_ - previous_.end) return Result{};
+            return failure(at, Error::gap_past_end, first, previous_.end);
+        }
+        constexpr std::int64_t base = is_one_based(kPairs) ? 1 : 0;
+        const auto either = [](Error one_based, Error zero_based) { return base == 1 ? one_based : zero_based; };
+        const std::int64_t start = first - base;
+        if (start < 0) return failure(at, Error::text_zero_start, first);
+        if (start >= size_) return failure(at, either(Error::text_starts_past_end, Error::run_starts_past_end), first);
+        if (start < previous_.start)
+            return failure(at, either(Error::text_unsorted, Error::run_unsorted), first, previous_.start + base);
+        if (start < previous_.end)
+            return failure(at, either(Error::text_overlap, Error::run_overlap), first, previous_.end);
+        return Result{};
+    }
+
+    Result check_end(const char* at, std::int64_t first, std::int64_t second) const noexcept {
+        if (has_ends(kPairs)) {
+            constexpr bool last = kPairs == Pairs::ends_inclusive;
+            if (last && second < first) return failure(at, Error::ends_backwards, second, first);
+            if (!last && second <= first) return failure(at, Error::run_empty, first, second);
+            if (second > size_) return failure(at, last ? Error::ends_past_end : Error::run_past_end, second);
+            return Result{};
+        }
+        const std::int64_t start = run_of(first, 0, previous_.end).start;
+        if (second == 0) return failure(at, Error::text_zero_length, second);
+        if (second <= size_ - start) return Result{};
+        return failure(at, Error::text_ends_past_end, second, is_one_based(kPairs) ? start + 1 : start);
     }
 
     // Reads the number that starts here, up to white space or the end of the text.
@@ -151,7 +192,7 @@ class Parser {
         }
         if (at_ != end_ && !is_space(*at_)) {
             value = static_cast<unsigned char>(*at_);
-            return kind_of(*at_);
+            return kind_of(*at_, has_ends(kPairs));
         }
         return Error::none;
     }
@@ -163,15 +204,39 @@ class Parser {
     Run* runs_;
     const TextKernels& kernels_ = text_kernels();
     std::int64_t count_ = 0;
-    std::int64_t number_ = 0;          // of the run in the text; merging makes `count_` smaller
-    std::int64_t previous_start_ = 0;  // 1-based, as in the text
-    std::int64_t previous_last_ = 0;
+    std::int64_t number_ = 0;  // of the run in the text; merging makes `count_` smaller
+    Run previous_{0, 0};       // as in the text, not merged
 };
+
+// Whether the text says "-1", which stands for an empty mask among relative starts.
+bool is_minus_one(const char* text, std::int64_t length) noexcept {
+    const char* end = text + length;
+    while (text != end && is_space(*text)) ++text;
+    while (text != end && is_space(end[-1])) --end;
+    return end - text == 2 && text[0] == '-' && text[1] == '1';
+}
 
 }  // namespace
 
 Result parse_text(const char* text, std::int64_t length, Shape shape, Run* runs) noexcept {
-    return Parser(text, length, shape, runs).parse();
+    return parse_pairs(Pairs::kaggle, text, length, shape, runs);
+}
+
+Result parse_pairs(Pairs pairs, const char* text, std::int64_t length, Shape shape, Run* runs) noexcept {
+    switch (pairs) {
+        case Pairs::kaggle:
+            break;
+        case Pairs::zero_based:
+            return Parser<Pairs::zero_based>(text, length, shape, runs).parse();
+        case Pairs::ends_inclusive:
+            return Parser<Pairs::ends_inclusive>(text, length, shape, runs).parse();
+        case Pairs::ends_exclusive:
+            return Parser<Pairs::ends_exclusive>(text, length, shape, runs).parse();
+        case Pairs::relative:
+            if (is_minus_one(text, length)) return Result{};
+            return Parser<Pairs::relative>(text, length, shape, runs).parse();
+    }
+    return Parser<Pairs::kaggle>(text, length, shape, runs).parse();
 }
 
 std::int64_t text_room(const Run* runs, std::int64_t count) noexcept {
@@ -182,10 +247,20 @@ std::int64_t text_room(const Run* runs, std::int64_t count) noexcept {
 }
 
 std::int64_t write_text(const Run* runs, std::int64_t count, char* text) noexcept {
+    return write_pairs(Pairs::kaggle, runs, count, text);
+}
+
+std::int64_t write_pairs(Pairs pairs, const Run* runs, std::int64_t count, char* text) noexcept {
+    const std::int64_t base = is_one_based(pairs) ? 1 : 0;
+    const bool ends = has_ends(pairs);
+    const bool relative = pairs == Pairs::relative;
+    std::int64_t last = 0;
     char* at = text;
     for (std::int64_t i = 0; i < count; ++i) {
-        at = swar::write_number(at, runs[i].start + 1);
-        at = swar::write_number(at, runs[i].end - runs[i].start);
+        const auto [start, end] = runs[i];
+        at = swar::write_number(at, relative ? start - last : start + base);
+        at = swar::write_number(at, ends ? end : end - start);
+        last = end;
     }
     return count == 0 ? 0 : at - text - 1;  // no space after the last number
 }

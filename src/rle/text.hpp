@@ -1,4 +1,5 @@
-// Kaggle text <-> runs: "start length start length ...", starts counted from 1, empty text for an empty mask.
+// Texts of pairs of numbers <-> runs. Kaggle's: "start length start length ...", starts counted from 1, empty text for
+// an empty mask.
 #pragma once
 
 #include <cstdint>
@@ -10,17 +11,28 @@
 
 namespace cloudrle {
 
-// Room enough for parse_text's runs: a run takes four characters at least, but for the space after the last.
+// What the two numbers of a run are.
+enum class Pairs {
+    kaggle,          // start and length, counted from 1
+    zero_based,      // start and length, counted from 0
+    ends_inclusive,  // first and last pixel, counted from 1
+    ends_exclusive,  // start and end, counted from 0: [start, end)
+    relative,        // pixels since the end of the run before (or the first pixel), and length; "-1" for an empty mask
+};
+
+// Room enough for the runs of a text: a run takes four characters at least, but for the space after the last.
 constexpr std::int64_t runs_room(std::int64_t length) noexcept { return (length + 1) / 4; }
 
 // Strict: any breach of the format is an error. Touching runs are merged. Nothing outside the text is read.
 Result parse_text(const char* text, std::int64_t length, Shape shape, Run* runs) noexcept;
+Result parse_pairs(Pairs pairs, const char* text, std::int64_t length, Shape shape, Run* runs) noexcept;
 
-// Room enough for write_text, which may write past the end of its text, but not past this.
+// Room enough for a text, which may be written past its end, but not past this.
 std::int64_t text_room(const Run* runs, std::int64_t count) noexcept;
 
-// The length of the text.
+// The length of the text; 0 for an empty mask.
 std::int64_t write_text(const Run* runs, std::int64_t count, char* text) noexcept;
+std::int64_t write_pairs(Pairs pairs, const Run* runs, std::int64_t count, char* text) noexcept;
 
 // Characters that somebody else owns.
 struct Chars {

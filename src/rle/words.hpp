@@ -40,6 +40,25 @@ constexpr const char* words(Error error) noexcept {
         case Error::text_overlap:
             return "run {number} starts at {value:,}, inside the previous run, whose last pixel is {other:,}; merge "
                    "the two";
+        case Error::ends_sign:
+            return "sign {character} at position {position}; starts and ends carry no sign, an empty mask is '' and a "
+                   "missing one None";
+        case Error::ends_decimal:
+            return "decimal point at position {position}; starts and ends are whole numbers of pixels";
+        case Error::ends_character:
+            return "{character} at position {position} is neither a digit nor white space; wanted 'start end start end "
+                   "...'";
+        case Error::ends_no_end:
+            return "run {number} has a start but no end; wanted pairs of numbers, got {value} numbers";
+        case Error::ends_backwards:
+            return "run {number} goes from {other:,} to {value:,}, but its last pixel must not lie before its first; "
+                   "does the text hold lengths?";
+        case Error::ends_past_end:
+            return "run {number} ends with pixel {value:,}, past the last pixel of a {height} x {width} mask "
+                   "({size:,}); is the shape (height, width)?";
+        case Error::gap_past_end:
+            return "run {number} starts {value:,} pixels behind the end of the previous run ({other:,}), past the end "
+                   "of a {height} x {width} mask ({size:,}); are the starts relative?";
         case Error::run_negative:
             return "run {number} starts at {value:,}, before the first pixel (0)";
         case Error::run_empty:
@@ -52,6 +71,9 @@ constexpr const char* words(Error error) noexcept {
             return "run {number} starts at {value:,}, before the end of the previous run ({other:,}); merge the two";
         case Error::run_touching:
             return "run {number} starts at {value:,}, where the previous run ends; join the two";
+        case Error::run_starts_past_end:
+            return "run {number} starts at {value:,}, past the end of a {height} x {width} mask ({size:,} pixels, "
+                   "counted from 0)";
         case Error::count_negative:
             return "count {number} is {value:,}; counts are numbers of pixels and never negative";
         case Error::count_past_end:
@@ -68,6 +90,34 @@ constexpr const char* words(Error error) noexcept {
             return "the number at position {position} does not fit in 64 bits";
         case Error::coco_unfinished:
             return "the COCO string stops inside the number at position {position}; it was cut short";
+        case Error::brush_unfinished:
+            return "the brush data stops after {value:,} of {other:,} values; it was cut short";
+        case Error::brush_word_size:
+            return "the brush data has values of {value} bits; Label Studio's have 8";
+        case Error::brush_values:
+            return "the brush data holds {value:,} values, but a {height} x {width} mask has 4 for each of its "
+                   "{size:,} pixels; is the shape (height, width)?";
+        case Error::brush_past_end:
+            return "the item at byte {position} of the brush data reaches past the last of {other:,} values";
+        case Error::brush_trailing:
+            return "the brush data goes on behind its last value, at byte {position}; wanted zeros up to the end of "
+                   "the byte, or one byte of them";
+        case Error::brush_too_large:
+            return "a {height} x {width} mask has {size:,} pixels; Label Studio's brush data holds fewer than 2**30";
+        case Error::cvat_too_short:
+            return "a CVAT mask is counts and then left, top, right, bottom: at least 5 numbers, got {value}";
+        case Error::cvat_outside:
+            return "number {number}, a side of the box, is {value:,}, outside a {height} x {width} mask; wanted left, "
+                   "top, right, bottom, and is the shape (height, width)?";
+        case Error::cvat_backwards:
+            return "the box goes from {other:,} to {value:,}, but must not end before its start; wanted left, top, "
+                   "right, bottom";
+        case Error::cvat_count_past_end:
+            return "count {number} reaches past the end of the box, which has {other:,} pixels";
+        case Error::cvat_counts_too_short:
+            return "the counts add up to {value:,}, but the box has {other:,} pixels";
+        case Error::cvat_no_pixels:
+            return "a {height} x {width} mask has no pixels; a CVAT mask has a box of at least one";
     }
     return "";  // not reached: -Wswitch proves the table complete
 }
