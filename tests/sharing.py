@@ -98,7 +98,7 @@ def watch_shapes() -> list[list[int]]:
             shapes.append(list(images.shape))
         return call(self, images, training)
 
-    Learner.call = watched
+    Learner.call = watched  # type: ignore[method-assign]
     return shapes
 
 
