@@ -124,6 +124,7 @@ def train(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Folder to keep the run in; goes on with the one that is there.")
     ] = None,
+    devices: Annotated[int, typer.Option(help="GPUs, or other devices, that share each batch.")] = 1,
     tta: Annotated[
         Literal["none", "flips"], typer.Option(help="flips: calibrate for the average over mirror images.")
     ] = "none",
@@ -181,7 +182,7 @@ def train(
 
     history: dict[str, list[float]] = {}
     try:
-        history = segmenter.fit(learned, validation, training, checkpoint=checkpoint)
+        history = segmenter.fit(learned, validation, training, devices=devices, checkpoint=checkpoint)
     except KeyboardInterrupt:
         typer.echo("\ninterrupted: going on with the weights kept so far")
     plain = segmenter.evaluate(held_out)
@@ -198,7 +199,7 @@ def train(
         },
         provenance={
             "images": {"training": len(learned), "calibration": len(validation), "held_out": len(held_out)},
-            "training": {**training.to_dict(), "encoder_weights": encoder_weights},
+            "training": {**training.to_dict(), "encoder_weights": encoder_weights, "devices": devices},
             "versions": {"cloudseg-sdk": __version__, "keras": keras.__version__, "backend": keras.backend.backend()},
         },
     )

@@ -66,8 +66,10 @@ def examine() -> Findings:
         import keras
 
         engines.append("keras")
-        facts.append(("Keras backend", keras.backend.backend()))
-        facts.append(("Keras devices", ", ".join(keras.distribution.list_devices()) or "none listed"))
+        backend = keras.backend.backend()
+        devices = [] if backend == "torch" else keras.distribution.list_devices()  # Keras has no list of torch's
+        facts.append(("Keras backend", backend))
+        facts.append(("Keras devices", ", ".join(devices) or "none listed"))
     except ImportError as error:
         facts.append(("Keras backend", f'none ({error}); to train: pip install "cloudseg-sdk[tensorflow]"'))
     facts.append(("engines", ", ".join(engines) or "none"))

@@ -257,14 +257,14 @@ class Segmenter:
         validation: CloudDataset,
         config: TrainConfig | None = None,
         *,
+        devices: int = 1,
         checkpoint: str | Path | None = None,
         progress: bool = True,
     ) -> History:
         """Train the network, and keep the weights of the best epoch.
 
         Datasets that :meth:`CloudDataset.cache` has not been called on are read into memory at the network's size.
-        Weights and optimizer steps stay on Keras' default device. On a CPU the same call gives the same weights, to the
-        bit.
+        On a CPU the same call gives the same weights, to the bit.
 
         Parameters
         ----------
@@ -272,6 +272,11 @@ class Segmenter:
             Their classes must be the model's. No image should be in both.
         config
             How to train: epochs, loss, learning rate and so on; None for ``TrainConfig()``.
+        devices
+            How many share each batch, on JAX or TensorFlow: the first of those that ``cloudseg doctor`` lists. On JAX
+            they train as one does, but for rounding. On TensorFlow each takes batch statistics of its own part (the
+            first device's are kept), draws the same dropout, and clips its own gradient; a loss that is taken over a
+            whole batch is the mean of its parts'.
         checkpoint
             A folder for ``last.npz``, ``kept.npz`` and ``history.csv``, written after each epoch and every two minutes.
             Where it holds this run already, training goes on from there, and ends as if it had never stopped.
@@ -289,20 +294,22 @@ class Segmenter:
         DataError, ImageError
             Where the datasets do not fit, or an image cannot be read.
         ConfigError
-            Where the configuration does not fit the network, or the checkpoint is another run's; the message says in
-            what.
+            Where the configuration does not fit the network or the devices, or the checkpoint is another run's; the
+            message says in what.
         CloudsegError
             Where the loss becomes infinite or not a number; the message names the batch.
         """
         network = self._only_network()
         model = network.model
+        from cloudseg_sdk.training.devices import Devices
         from cloudseg_sdk.training.fit import fit_network, load_training_data
 
         config = config or TrainConfig()
+        shared = Devices(devices, config.batch_size)
         folder = None if checkpoint is None else Path(checkpoint)
         data = load_training_data(self.config, train, validation, config, progress=progress)
         try:
-            return fit_network(model, self.config, data, config, folder, progress=progress)
+            return fit_network(model, self.config, data, config, shared, folder, progress=progress)
         finally:  # what belonged to the weights before training
             network.forget_engine()
             self._decision = Decision.plain(len(self.classes))

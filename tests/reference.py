@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -395,6 +396,18 @@ def lovasz_loss(truth: Maps, predicted: Maps, per: str) -> float:
             before = after
         losses.append(loss)
     return float(sum(losses) / len(losses))
+
+
+LOSSES: dict[str, Callable[..., float]] = {
+    "dice": dice_loss,
+    "bce_dice": lambda truth, predicted, per: bce_loss(truth, predicted) + dice_loss(truth, predicted, per),
+    "bce_positive_dice": lambda truth, predicted, per: (
+        0.75 * bce_loss(truth, predicted) + 0.25 * positive_dice_loss(truth, predicted, per)
+    ),
+    "tversky": partial(focal_tversky_loss, fp_weight=0.3, fn_weight=0.7),
+    "focal_tversky": partial(focal_tversky_loss, fp_weight=0.3, fn_weight=0.7, gamma=0.75),
+    "lovasz": lovasz_loss,
+}
 
 
 def bilinear(image: Maps, size: Shape) -> Maps:

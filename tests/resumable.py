@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,14 @@ def train(data: Path, checkpoint: Path | None) -> Segmenter:
         progress=False,
     )
     return segmenter
+
+
+def kill(data: Path, checkpoint: Path, step: int) -> None:
+    """Have it die before `step`, in a process of its own."""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, __file__, str(data), str(checkpoint), str(step)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 def main(data: str, checkpoint: str, last: str) -> None:

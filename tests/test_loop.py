@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -231,11 +227,8 @@ def test_one_seed_gives_the_same_weights_to_the_bit(whole: tuple[Segmenter, Path
 def test_a_killed_run_goes_on_as_if_it_had_not_been(
     step: int, whole: tuple[Segmenter, Path], dataset_folder: Path, tmp_path: Path
 ) -> None:
-    """Killed in the middle of the first or second epoch of three, in a process of its own."""
-    command = [sys.executable, resumable.__file__, str(dataset_folder), str(tmp_path / "run"), str(step)]
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    """Killed in the middle of the first or second epoch of three."""
+    resumable.kill(dataset_folder, tmp_path / "run", step)
     with np.load(tmp_path / "run" / "last.npz") as file:
         progress = json.loads(str(file["state"]))["progress"]
     assert (progress["epoch"], len(progress["losses"])) == divmod(step, resumable.BATCHES)

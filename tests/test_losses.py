@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import keras
@@ -21,19 +19,6 @@ from cloudseg_sdk.training.losses import LOSSES, BCEDice, BCEPositiveDice, Dice,
 SMOOTHED = [name for name in LOSSES if name != "lovasz"]
 POOLINGS: tuple[Pooling, ...] = ("image", "batch")
 SHAPE = (3, 10, 14, 2)
-
-DEFINITIONS: dict[str, Callable[..., float]] = {
-    "dice": reference.dice_loss,
-    "bce_dice": lambda truth, predicted, per: (
-        reference.bce_loss(truth, predicted) + reference.dice_loss(truth, predicted, per)
-    ),
-    "bce_positive_dice": lambda truth, predicted, per: (
-        0.75 * reference.bce_loss(truth, predicted) + 0.25 * reference.positive_dice_loss(truth, predicted, per)
-    ),
-    "tversky": partial(reference.focal_tversky_loss, fp_weight=0.3, fn_weight=0.7),
-    "focal_tversky": partial(reference.focal_tversky_loss, fp_weight=0.3, fn_weight=0.7, gamma=0.75),
-    "lovasz": reference.lovasz_loss,
-}
 
 
 def random_masks(seed: int, *, empty: bool = True) -> NDArray[np.uint8]:
@@ -63,7 +48,7 @@ def gradient(loss: keras.losses.Loss, truth: Any, predicted: NDArray[Any]) -> ND
 def test_loss_is_its_definition_on_random_maps(name: str, per: Pooling, seed: int) -> None:
     truth, predicted = random_masks(seed), random_maps(seed)
     value = float(LOSSES[name](per=per)(truth, predicted))
-    assert value == pytest.approx(DEFINITIONS[name](truth, predicted, per), rel=1e-5)
+    assert value == pytest.approx(reference.LOSSES[name](truth, predicted, per), rel=1e-5)
 
 
 @pytest.mark.parametrize("per", POOLINGS)
@@ -73,7 +58,7 @@ def test_loss_is_its_definition_where_maps_are_all_zero_all_one_or_inverted(name
     for predicted in (np.zeros(SHAPE), np.ones(SHAPE), 1 - truth, truth):
         value = float(LOSSES[name](per=per)(truth, predicted.astype(np.float32)))
         # Float32 rounds the 1 - 1e-7 that bounds the logarithms to 1 - 1.2e-7; FocalTversky is bounded below by 3e-5.
-        assert value == pytest.approx(DEFINITIONS[name](truth, predicted, per), rel=0.02, abs=5e-5)
+        assert value == pytest.approx(reference.LOSSES[name](truth, predicted, per), rel=0.02, abs=5e-5)
 
 
 @pytest.mark.parametrize("per", POOLINGS)
@@ -213,7 +198,7 @@ def test_gradient_is_the_slope_of_the_definition(name: str, per: Pooling) -> Non
         above, below = predicted.copy(), predicted.copy()
         above[place] += step
         below[place] -= step
-        values = [DEFINITIONS[name](truth, maps, per) for maps in (above, below)]
+        values = [reference.LOSSES[name](truth, maps, per) for maps in (above, below)]
         assert slopes[place] == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-3, abs=1e-7)
 
 
@@ -222,7 +207,7 @@ def test_half_precision_maps_are_summed_in_float32(name: str) -> None:
     truth = np.ones((1, 300, 400, 1), np.float16)  # 120,000 pixels: their sum is infinite in float16
     predicted = np.full(truth.shape, 0.75, np.float16)
     loss = LOSSES[name]()
-    assert float(loss(truth, predicted)) == pytest.approx(DEFINITIONS[name](truth, predicted, "image"), rel=1e-4)
+    assert float(loss(truth, predicted)) == pytest.approx(reference.LOSSES[name](truth, predicted, "image"), rel=1e-4)
     slopes = gradient(loss, truth, predicted)
     assert np.isfinite(slopes).all()
     assert (slopes <= 0).all()

@@ -79,19 +79,19 @@ def to_onnx(network: keras.Model, config: ModelConfig) -> bytes | None:
     images, outputs = serving_parts(network, config)
     serving = keras.Model(images, outputs)
     signature = [keras.InputSpec(shape=(None, *config.input_size, 3), dtype="uint8", name="images")]
+    numbers = range(1, config.nested + 1) if config.deep_supervision else [config.nested]
+    names = [f"maps_{number}" for number in numbers] + ["presence"] * config.presence_head
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # Keras' patch for tf2onnx asks NumPy for np.object
+                warnings.simplefilter("ignore")  # of how Keras and the converters trace and call each other
                 serving.export(str(path), format="onnx", verbose=False, input_signature=signature)
-        except ImportError:  # tf2onnx or jax2onnx
+            graph = _name_outputs(path.read_bytes(), names)
+        except ImportError:  # tf2onnx, jax2onnx or onnx
             return None
-        graph = path.read_bytes()
-    numbers = range(1, config.nested + 1) if config.deep_supervision else [config.nested]
-    names = [f"maps_{number}" for number in numbers] + ["presence"] * config.presence_head
     weights = get_weights(network)
-    return fill_graph(name_kernels(_name_outputs(graph, names), weights), weights)
+    return fill_graph(name_kernels(graph, weights), weights)
 
 
 def name_kernels(graph: bytes, weights: Mapping[str, NDArray[np.float32]]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from cloudseg_sdk.models.serving import serving_model
 from cloudseg_sdk.training.batches import Batches, Samples
 from cloudseg_sdk.training.checkpoints import Checkpoint, History, Progress
 from cloudseg_sdk.training.config import TrainConfig
+from cloudseg_sdk.training.devices import Devices
 from cloudseg_sdk.training.learner import Learner, copy_for_training
 from cloudseg_sdk.training.losses import LOSSES
 from cloudseg_sdk.training.optimizer import make_optimizer
@@ -77,6 +78,7 @@ def fit_network(
     config: ModelConfig,
     data: TrainingData,
     options: TrainConfig,
+    devices: Devices,
     checkpoint: Path | None,
     *,
     progress: bool,
@@ -86,7 +88,7 @@ def fit_network(
     Interrupted by Ctrl-C or an error, it keeps those of the epochs so far: before the first has ended, those that it
     began with.
     """
-    run = _Run(network, config, data, options, checkpoint)
+    run = _Run(network, config, data, options, devices, checkpoint)
     with _Bar(options.epochs, run.steps, progress=progress) as bar:
         try:
             while not run.is_over():
@@ -108,21 +110,24 @@ class _Run:
         config: ModelConfig,
         data: TrainingData,
         options: TrainConfig,
+        devices: Devices,
         checkpoint: Path | None,
     ) -> None:
         loss = LOSSES[options.loss]() if isinstance(options.loss, str) else options.loss
         self._network = network
         self._options = options
+        self._devices = devices
         self._names = data.names
         self._batches = Batches(data.train, options.batch_size, seed=options.seed, augmentation=options.augmentation)
         self.steps = len(self._batches) * options.epochs
-        self._learner = _make_learner(network, config, loss, options, self.steps)
+        with devices.scope():
+            self._learner = _make_learner(network, config, loss, options, self.steps, devices.parts)
         self._validation = _Validation(network, config, data, loss, options.batch_size)
         self._variables = [*self._learner.variables, *self._learner.optimizer.variables]
         self._checkpoint = None
         self.progress = Progress()
         if checkpoint is not None:
-            self._checkpoint = Checkpoint(checkpoint, _describe(network, config, data, options))
+            self._checkpoint = Checkpoint(checkpoint, _describe(network, config, data, options, devices))
             self.progress = self._checkpoint.load(self._variables) or self.progress
             if self.progress.epoch:
                 self._checkpoint.load_kept(network.weights)
@@ -136,8 +141,9 @@ class _Run:
     def train_epoch(self, bar: _Bar) -> None:
         """Take the steps of this epoch that are still to be taken."""
         progress, saved = self.progress, time.monotonic()
-        for images, masks in self._batches.epoch(progress.epoch, len(progress.losses)):
-            loss = float(self._learner.train_on_batch(images, masks))
+        for batch in self._batches.epoch(progress.epoch, len(progress.losses)):
+            with self._devices.scope():
+                loss = float(self._learner.train_on_batch(*self._devices.share(batch)))
             if not np.isfinite(loss):
                 number = len(progress.losses)
                 names = ", ".join(self._names[one] for one in self._batches.chosen(progress.epoch, number))
@@ -224,22 +230,26 @@ class _Bar(ProgressBar):
 
 
 def _make_learner(
-    network: keras.Model, config: ModelConfig, loss: keras.losses.Loss, options: TrainConfig, steps: int
+    network: keras.Model, config: ModelConfig, loss: keras.losses.Loss, options: TrainConfig, steps: int, parts: int
 ) -> Learner:
     copy = copy_for_training(network, config, options.precision, options.frozen_stages, options.seed)
     shares = _head_shares(config, options.head_weights)
-    learner = Learner(copy, config, loss, shares, options.presence_weight, options.ema)
+    learner = Learner(copy, config, loss, shares, options.presence_weight, options.ema, parts)
     slow: set[str] = set()
     if options.encoder_rate != 1:
         slow = {weight.path for stage in encoder_stages(copy, config) for layer in stage for weight in layer.weights}
     variables = learner.trainable_variables
+    if options.clip_norm is not None:  # of each part's gradient, before they are added up
+        options = replace(options, clip_norm=options.clip_norm / parts)
     learner.compile(make_optimizer(variables, slow, options, steps))
     return learner
 
 
-def _describe(network: keras.Model, config: ModelConfig, data: TrainingData, options: TrainConfig) -> dict[str, Any]:
+def _describe(
+    network: keras.Model, config: ModelConfig, data: TrainingData, options: TrainConfig, devices: Devices
+) -> dict[str, Any]:
     """Return what decides the course of a run, in JSON values."""
     course = {name: value for name, value in options.to_dict().items() if name != "patience"}
     images = hashlib.sha256("/".join(data.names).encode()).hexdigest()
     weights = hashlib.sha256(b"".join(array.tobytes() for array in network.get_weights())).hexdigest()
-    return {**config.to_dict(), **course, "images": images, "initial_weights": weights}
+    return {**config.to_dict(), **course, "devices": devices.count, "images": images, "initial_weights": weights}

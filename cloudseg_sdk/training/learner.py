@@ -36,6 +36,8 @@ class Learner(keras.Model):  # type: ignore[misc]  # Keras has no types
     decay
         Share of the average that a step keeps, at most; 0 for no average. It begins low, so that fresh weights are soon
         forgotten: step t keeps ``min(decay, (1 + t) / (10 + t))``.
+    parts
+        Into how many a batch is taken apart, of which this sees one; the losses of all are added up.
     """
 
     def __init__(
@@ -46,14 +48,17 @@ class Learner(keras.Model):  # type: ignore[misc]  # Keras has no types
         head_shares: tuple[float, ...],
         presence_weight: float,
         decay: float,
+        parts: int = 1,
     ) -> None:
         super().__init__(name="learner")
         self.network = network
         self._scale = Scale(config.channels, config.scaling, dtype="float32")
+        self._scale.build((None, *config.input_size, 3))  # Keras could not by itself, of a batch on several devices
         self._target_loss = loss
         self._head_shares = head_shares
         self._presence_weight = presence_weight if config.presence_head else None
         self._decay = decay
+        self._parts = parts
         self._averages = [self._variable(tuple(weight.shape)) for weight in network.weights if decay]
         for average, weight in zip(self._averages, network.weights, strict=False):
             # A copy: JAX would share the buffer, and cannot give it away twice.
@@ -74,9 +79,14 @@ class Learner(keras.Model):  # type: ignore[misc]  # Keras has no types
         if self._presence_weight is not None:
             present = ops.cast(ops.max(y, axis=(1, 2)), "float32")  # any pixel
             loss += self._presence_weight * ops.mean(ops.binary_crossentropy(present, outputs.pop()))
-        return loss + sum(
-            share * self._target_loss(y, maps) for share, maps in zip(self._head_shares, outputs, strict=True)
-        )
+        loss += sum(share * self._loss_of(y, maps) for share, maps in zip(self._head_shares, outputs, strict=True))
+        return loss / self._parts
+
+    def _loss_of(self, y: Any, maps: Any) -> Any:
+        """Do what calling the loss does, which would divide some losses by the number of parts and others not."""
+        loss = self._target_loss
+        values = loss.call(ops.cast(y, loss.dtype), ops.cast(maps, loss.dtype))
+        return ops.sum(values) * self._parts if loss.reduction == "sum" else ops.mean(values)
 
     def averaged_weights(self) -> list[NDArray[np.float32]]:
         """Return the averages in the order of ``network.weights``, those of the last step included."""
