@@ -13,7 +13,6 @@ from cloudseg_sdk.config import CLOUD_CLASSES, TTA, Decision, ModelConfig, check
 from cloudseg_sdk.data.sources import Images, Source
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
 from cloudseg_sdk.exporting import SUFFIXES, ExportFormat, export_network, read_exported
-from cloudseg_sdk.inference.bulk import PART_SIZE, BulkJob, BulkReport, list_names, run_job
 from cloudseg_sdk.inference.engines import Device, Engine, EnsembleEngine, Output
 from cloudseg_sdk.inference.options import PredictOptions, choose_options
 from cloudseg_sdk.inference.pipeline import predict_images, run_images
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     import keras
 
     from cloudseg_sdk.data.dataset import CloudDataset
+    from cloudseg_sdk.inference.bulk import BulkReport
     from cloudseg_sdk.training.calibrate import Calibration
     from cloudseg_sdk.training.checkpoints import History
 
@@ -448,7 +448,7 @@ class Segmenter:
         images: Images,
         *,
         shard: tuple[int, int] = (0, 1),
-        part_size: int = PART_SIZE,
+        part_size: int = 500,
         resume: bool = True,
         progress: bool = True,
         **options: Unpack[PredictOptions],
@@ -473,7 +473,7 @@ class Segmenter:
             machines that share a disk each take one, with the same `path` and images. A second process on the same
             share is refused, but on Windows and on file systems without locks: there both do the same work.
         part_size
-            Images in a part: what a kill may cost.
+            Images in a part: what a kill may cost. At four rows each, 500 are enough for a file.
         resume
             Go on with what is there; False refuses a folder that holds this shard already.
         progress
@@ -506,6 +506,8 @@ class Segmenter:
         ...     clouds.predict_to(f"{folder}/masks.csv", f"{folder}/train_images", progress=False)
         BulkReport(images=2, rows=8, errors=0)
         """
+        from cloudseg_sdk.inference.bulk import BulkJob, list_names, run_job
+
         engine = self._running_engine()
         chosen = choose_options(options, self.config, self._decision, engine)
         if chosen.probabilities:

@@ -32,8 +32,6 @@ from cloudseg_sdk.inference.manifest import Manifest, Part
 from cloudseg_sdk.inference.prediction import Prediction
 from cloudseg_sdk.inference.writers import write_csv, write_parquet
 
-PART_SIZE = 500  # images: what a kill may cost, and at 4 rows each enough for a file
-
 _WRITERS = {".parquet": write_parquet, ".csv": write_csv}
 
 
