@@ -407,7 +407,7 @@ class Segmenter:
         Needs Keras and a backend, but for a model that was loaded for OpenVINO and is saved with the dtype it has.
 
         It holds an ONNX graph, for engines that need no framework, wherever the backend's exporter is installed
-        (tf2onnx comes with the extra ``tensorflow``); a warning says where it does not.
+        (it comes with the extras ``tensorflow`` and ``torch``); a warning says where it does not.
 
         Parameters
         ----------
