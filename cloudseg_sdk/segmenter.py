@@ -541,8 +541,8 @@ class Segmenter:
         Needs Keras and a backend, but for a model that was loaded for OpenVINO and is saved with the dtype it has.
 
         It holds an ONNX graph, for engines that need no framework, wherever the backend's exporter is installed
-        (tf2onnx comes with the extra ``tensorflow``) and the graph gives Keras' maps; a warning says where it does not.
-        What the engines of this machine make of it is measured and kept (:attr:`parity`).
+        (it comes with the extras ``tensorflow`` and ``torch``) and the graph gives Keras' maps; a warning says where it
+        does not. What the engines of this machine make of it is measured and kept (:attr:`parity`).
 
         Parameters
         ----------

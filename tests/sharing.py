@@ -22,7 +22,16 @@ from cloudseg_sdk.training.learner import Learner
 BATCH_SIZE = 4
 # No batch statistics. An epsilon this large lets weights show the size of gradients, and not their signs alone.
 PLAIN = ModelConfig(input_size=(32, 48), filters=(4, 6, 8), normalization="none", l2=0.01, presence_head=True)
-STEPS = TrainConfig(epochs=2, batch_size=BATCH_SIZE, learning_rate=0.1, epsilon=0.1, clip_norm=None, ema=0.5)
+STEPS = TrainConfig(
+    epochs=2,
+    batch_size=BATCH_SIZE,
+    learning_rate=0.1,
+    schedule="constant",
+    epsilon=0.1,
+    clip_norm=None,
+    ema=0.5,
+    keep="last",
+)
 LOSSES: dict[str, Any] = {
     "number": "bce_dice",  # one for the batch
     "pairs": "dice",  # one for each image and class
@@ -50,7 +59,7 @@ def main(data: str, folder: str) -> None:
 
     for devices in (1, 2):
         for name, loss in LOSSES.items():
-            run(f"{name}{devices}", PLAIN, dataset[:6], replace(STEPS, loss=loss), devices)
+            run(f"{name}{devices}", PLAIN, dataset[:6], replace(STEPS, loss=loss, epochs=1), devices)
         # A batch of one image twice: each part has the statistics and the direction of the whole.
         twins = replace(STEPS, batch_size=2, clip_norm=0.01, augmentation=Augmentation.none())
         run(f"twins{devices}", replace(resumable.CONFIG, dropout=0.0), dataset[:1], twins, devices)
@@ -72,9 +81,10 @@ def main(data: str, folder: str) -> None:
     run("stopped", resumable.CONFIG, dataset[:6], replace(STEPS, clip_norm=0.1), 2)
 
     errors = []
-    for devices, batch_size in ((3, 4), (2, 5)):
+    wrong = (("error", 3, 4), ("error", 2, 5), ("stopped", 1, 4))
+    for name, devices, batch_size in wrong:
         try:
-            run("error", PLAIN, dataset, replace(STEPS, batch_size=batch_size), devices)
+            run(name, resumable.CONFIG, dataset[:6], replace(STEPS, clip_norm=0.1, batch_size=batch_size), devices)
         except ConfigError as error:
             errors.append(str(error))
     found = {"histories": histories, "shapes": shapes, "errors": errors}

@@ -123,7 +123,7 @@ def test_the_notebooks_preset_is_its_network_and_its_training(cloudseg: Run, dat
     saved = Segmenter.load(model)
     assert saved.config == replace(ModelConfig.notebook(), input_size=(32, 48), filters=(4, 6, 8))
     wanted = replace(TrainConfig.notebook(), epochs=1, batch_size=2).to_dict()
-    assert saved.provenance["training"] == json.loads(json.dumps({**wanted, "encoder_weights": None}))
+    assert saved.provenance["training"] == json.loads(json.dumps({**wanted, "encoder_weights": None, "devices": 1}))
 
 
 def test_a_run_in_a_checkpoint_is_gone_on_with(cloudseg: Run, data: Path, tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def test_what_two_devices_cannot_share_is_named(found: Found) -> None:
     assert found.errors == [
         f"devices=3, but Keras on {found.backend} has 2: cpu:0, cpu:1",
         "2 devices cannot share batches of 5 evenly; batch_size must be a multiple of 2",
+        f"{found.folder / 'checkpoint'} holds a run with devices=2, not 1; give another folder, or call it as before",
     ]
 
 
