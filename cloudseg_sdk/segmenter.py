@@ -427,7 +427,7 @@ class Segmenter:
         >>> mosaic = np.zeros((700, 3150, 3), np.uint8)
         >>> predictions = clouds.predict([mosaic], window=(1400, 2100), threshold={"Fish": 0.4}, probabilities=True)
         >>> predictions[0].probabilities.shape  # of two windows that share the half of each
-        (40, 90, 4)
+        (48, 108, 4)
         >>> predictions.timing.images
         1
         """
