@@ -208,11 +208,9 @@ def test_an_exception_of_the_engine_arrives_unchanged(
 
 
 INTERRUPTED = """
-import itertools, signal, sys
+import itertools, sys
 from pathlib import Path
 from cloudseg_sdk import Segmenter
-
-signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 
 def endless(paths):
     for number, path in enumerate(itertools.cycle(paths)):
