@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -183,22 +182,25 @@ def test_a_bulk_job_writes_tables_by_shards_and_names_how_many_failed(
     )
 
 
-def test_an_interrupted_bulk_job_says_how_to_go_on(
-    cloudseg: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_interrupted_bulk_job_says_how_to_go_on(cloudseg: Run, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "masks.csv"
     command = ("predict", "clouds", *[data / "train_images"] * 10, "--out", out)
-
-    def interrupt() -> None:
-        while not (out / "_manifest-0-of-1.json").exists():
-            time.sleep(0.001)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    assert cloudseg(*command) == 130
-    thread.join()
-    assert capsys.readouterr().err == f"interrupted: finished parts are kept in {out}; the same command goes on\n"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cloudseg_sdk", *map(str, command)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (out / "_manifest-0-of-1.json").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.3)  # for the first of 120 images
+    process.send_signal(signal.SIGINT)
+    _, words = process.communicate(timeout=60)
+    assert (process.returncode, words.splitlines()[-1]) == (
+        130,
+        f"interrupted: finished parts are kept in {out}; the same command goes on",
+    )
     assert cloudseg(*command) == 0
     assert len(pd.read_csv(out / "part-0000-000000.csv")) == 10 * 12 * 4
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -347,3 +348,30 @@ def test_the_command_exports(saved: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"wrote {tmp_path / 'model.onnx'}; its maps differ by at most ")
     assert Segmenter.load(tmp_path / "model.onnx").decision == DECISION
+
+
+FIRST = """
+import sys, threading
+import numpy as np
+from cloudseg_sdk import Segmenter
+
+segmenter = Segmenter.load(sys.argv[1])
+barrier = threading.Barrier(8)
+
+def predict():
+    barrier.wait()
+    segmenter.predict([np.zeros((32, 48, 3), np.uint8)] * 8)
+
+threads = [threading.Thread(target=predict) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_the_first_inferences_of_a_process_do_not_wait_for_each_other(tiny_bundle: Path) -> None:
+    """OpenVINO's bindings can, in one process of some hundreds."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", FIRST, str(tiny_bundle)], env=environment, timeout=60, check=True)

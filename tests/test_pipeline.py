@@ -327,7 +327,7 @@ kinds = {
     "list": lambda count: list(itertools.islice(itertools.cycle(paths), count)),
     "generator": lambda count: (read_image(path) for path in itertools.islice(itertools.cycle(paths), count)),
 }
-for count in (len(paths), 6 * len(paths)):
+for count in (10 * len(paths), 20 * len(paths)):  # the allocator's own peak comes late
     for images in kinds.values():
         for _ in range(count // len(paths) if images is kinds["folder"] else 1):
             for prediction in segmenter.stream(images(count), **options):
@@ -339,7 +339,7 @@ for count in (len(paths), 6 * len(paths)):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak that Linux keeps")
 @pytest.mark.parametrize("options", ["{}", '{"window": [96, 144], "probabilities": true}'], ids=["whole", "windows"])
 def test_memory_stays_as_it_is(tmp_path: Path, options: str) -> None:
-    """A leak of one image's input, maps or 8-bit maps would be 19, 100 or 25 MiB of a peak of some 200."""
+    """A leak of one image's input, maps or 8-bit maps would be 63, 338 or 84 MiB of a peak of some 170."""
     config = ModelConfig(input_size=(128, 192), filters=(2, 2), output_stride=1)
     Segmenter.build(config).save(tmp_path / "wide.cloudseg")
     folder = tmp_path / "scenes"
@@ -355,4 +355,4 @@ def test_memory_stays_as_it_is(tmp_path: Path, options: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     first, last = map(float, done.stdout.split())
-    assert last < 1.05 * first
+    assert last < 1.15 * first

@@ -123,6 +123,11 @@ class EnsembleEngine:
         return Output.mean([engine.run(images) for engine in self._engines])
 
 
+# The first inference of a process makes tables in OpenVINO's bindings, each behind a lock of C++ and with the GIL given
+# up in between: two first inferences may wait for each other for ever.
+_warm, _warming = threading.Event(), threading.Lock()
+
+
 class OpenVINOEngine:
     """Compiles an ONNX graph for the CPU, once for each batch shape.
 
@@ -173,7 +178,13 @@ class OpenVINOEngine:
 
     def run(self, images: NDArray[np.uint8]) -> Output:
         """See :class:`Engine`."""
-        result = self._request(images.shape).infer([images], share_inputs=True)
+        request = self._request(images.shape)
+        if _warm.is_set():
+            result = request.infer([images], share_inputs=True)
+        else:
+            with _warming:
+                result = request.infer([images], share_inputs=True)
+                _warm.set()
         return Output(*(np.array(result[number], np.float32) for number in range(len(result))))
 
     def _request(self, shape: tuple[int, ...]) -> Any:
