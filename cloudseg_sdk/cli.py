@@ -135,9 +135,9 @@ def train(
     """Train a network on your own labels, calibrate it, score it, and save it.
 
     80% of the images train, 10% choose the best epoch and the thresholds, 10% are held out for the score that is
-    printed and saved. Ctrl-C ends training early and keeps the best epoch; with --checkpoint a run that was killed goes
-    on as if it had not been. What is not given is as in the preset: `ModelConfig` and `TrainConfig` have the values.
-    Needs the extra `tensorflow`.
+    printed and saved. Ctrl-C ends training early and keeps what `--keep` says; with --checkpoint a run that was killed
+    goes on as if it had not been. What is not given is as in the preset: `ModelConfig` and `TrainConfig` have the
+    values. Needs the extra `tensorflow`.
 
     Example: `cloudseg train --data clouds/ --out model.cloudseg --size 128x192 --epochs 10`
     """

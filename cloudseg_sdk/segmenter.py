@@ -261,7 +261,7 @@ class Segmenter:
         checkpoint: str | Path | None = None,
         progress: bool = True,
     ) -> History:
-        """Train the network, and keep the weights of the best epoch.
+        """Train the network, and keep the weights of the best epoch, or of the last where `config` says so.
 
         Datasets that :meth:`CloudDataset.cache` has not been called on are read into memory at the network's size.
         On a CPU the same call gives the same weights, to the bit.
