@@ -253,6 +253,28 @@ def test_what_is_all_of_one_value_is_filled(mask: reference.Mask, data: st.DataO
     np.testing.assert_array_equal(RLE.from_mask(plain).to_mask(out), plain)
 
 
+@pytest.mark.parametrize("width", [1, 63, 64, 65, 447, 448, 511, 512, 513, 2100, 4031, 4032, 4033])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_few_runs_are_written_whole_rows_at_a_time_wherever_they_lie(width: int, threads: int) -> None:
+    """At every offset from a cache line, with nothing before or behind touched; parts of rows where threads share."""
+    rng = np.random.default_rng(width)
+    mask = np.zeros((70, width), np.uint8)
+    for _ in range(4):
+        y, x = rng.integers(70), rng.integers(width)
+        mask[y : y + 1 + rng.integers(70), x : x + 1 + rng.integers(max(1, width // 128))] ^= 1
+    mask[:, rng.integers(width)] = 1  # goes on in the next column
+    mask[-1, -1] = width % 2
+    text = reference.encode(mask)
+    for offset in range(0, 64, 1 if width < 600 else 9):
+        around = np.full(mask.size + 192, 9, np.uint8)
+        start = -around.ctypes.data % 64 + 64 + offset
+        out = around[start : start + mask.size].reshape(1, *mask.shape)
+        cloudrle.decode_many([text], mask.shape, out=out, threads=threads)
+        np.testing.assert_array_equal(out[0], mask)
+        assert (around[:start] == 9).all()
+        assert (around[start + mask.size :] == 9).all()
+
+
 def test_calls_from_many_threads_do_not_meet() -> None:
     rng = np.random.default_rng(8)
     masks = [rng.random((90, 130)) < 0.5 for _ in range(64)]

@@ -79,3 +79,23 @@ def test_touching_runs_are_joined_at_any_place(lengths: list[int], first: int) -
         at += max(length, 1)
     text = " ".join(words)
     np.testing.assert_array_equal(cloudrle.decode(text, (1, 300)), reference.paint(painted, (1, 300)))
+
+
+@pytest.mark.parametrize("longest", [6, 7, 8, 9])
+def test_runs_are_read_as_defined_where_eight_numbers_at_a_time_do_not_do(longest: int) -> None:
+    """Numbers up to and past the seven digits that fit, runs that touch, and runs that break a rule, at every place."""
+    most = 10**longest // 300
+    starts = np.random.default_rng(longest).integers(2, most, 300).cumsum()
+    runs = [(start, start + 1) for start in starts.tolist()]
+    shape = (1, runs[-1][1])
+    assert RLE.from_kaggle(text_of(runs), shape).runs.tolist() == [list(run) for run in runs]
+    for i in [*range(40), *range(280, 299)]:
+        touching = [*runs[:i], (runs[i][0], runs[i + 1][0]), *runs[i + 1 :]]
+        joined = [*runs[:i], (runs[i][0], runs[i + 1][1]), *runs[i + 2 :]]
+        assert RLE.from_kaggle(text_of(touching), shape).runs.tolist() == [list(run) for run in joined]
+        overlap = [*runs[:i], (runs[i][0], runs[i + 1][0] + 1), *runs[i + 1 :]]
+        with pytest.raises(RLEError, match="inside the previous run") as caught:
+            RLE.from_kaggle(text_of(overlap), shape)
+        assert caught.value.position == len(text_of(overlap[: i + 1])) + 1
+    with pytest.raises(RLEError, match="past the last pixel"):
+        RLE.from_kaggle(text_of(runs), (1, shape[1] - 1))

@@ -221,6 +221,25 @@ void decode_strips(const Run* runs, std::int64_t count, const PixelView& mask, C
     }
 }
 
+// The same for all strips at once and few runs: no walk from column to column, whose ends are mostly guessed wrong.
+void decode_whole_rows(const Run* runs, std::int64_t count, const PixelView& mask, Columns range) {
+    const std::int64_t height = mask.shape.height;
+    const std::int64_t columns = range.last - range.first;
+    const std::int64_t strips = (columns + kColumns - 1) / kColumns;
+    const std::int64_t first = range.first * height;
+    const std::int64_t last = range.last * height;
+    const Run* const begin =
+        std::partition_point(runs, runs + count, [first](const Run& run) { return run.end <= first; });
+    const Run* const end =
+        std::partition_point(begin, runs + count, [last](const Run& run) { return run.start < last; });
+    std::vector<std::uint64_t> changes(as_size(height * strips + 1));  // a word for a run that ends with the mask
+    std::vector<std::uint64_t> above(as_size(strips));
+    const MaskKernels& kernels = mask_kernels();
+    kernels.mark_runs(begin, end - begin, first, height, columns, changes.data(), above.data());
+    kernels.write_wide_rows(changes.data(), strips, height, static_cast<int>(columns), above.data(),
+                            mask.data + range.first, mask.row_stride);
+}
+
 // Whole rows are written faster than strips, above all where the mask is in no cache; but then the changes of all
 // strips, a bit for each pixel, must stay in the second-level cache where they are few, and in the first where they are
 // many.
@@ -228,12 +247,13 @@ void decode_rows(const Run* runs, std::int64_t count, const PixelView& mask, Col
     constexpr std::int64_t first_level = 24 << 10;
     constexpr std::int64_t second_level = 512 << 10;
     constexpr std::int64_t few = 128;  // pixels for each boundary
+    const std::int64_t strips = (range.last - range.first + kColumns - 1) / kColumns;
     const std::int64_t strip_bytes = 8 * mask.shape.height;
     const bool are_few = 2 * count <= mask.shape.size() / few;
-    if (mask.column_stride == 1 && 8 * strip_bytes <= first_level) return decode_strips<8>(runs, count, mask, range);
-    if (mask.column_stride == 1 && 40 * strip_bytes <= second_level && are_few) {
-        return decode_strips<40>(runs, count, mask, range);
+    if (mask.column_stride == 1 && are_few && strips * strip_bytes <= second_level) {
+        return decode_whole_rows(runs, count, mask, range);
     }
+    if (mask.column_stride == 1 && 8 * strip_bytes <= first_level) return decode_strips<8>(runs, count, mask, range);
     decode_strips<1>(runs, count, mask, range);
 }
 

@@ -6,6 +6,7 @@
 
 #if CLOUDRLE_X86
 #include <immintrin.h>
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 warns of its own _mm512_undefined_epi32()
 #endif
 
 namespace cloudrle {
@@ -57,6 +58,12 @@ inline void store_some(std::uint8_t* row, std::uint64_t word, int columns) noexc
 inline std::int64_t* emit(std::int64_t* next, std::uint64_t bits, std::int64_t position) noexcept {
     for (; bits != 0; bits &= bits - 1) *next++ = position + lowest_bit(bits);
     return next;
+}
+
+// Of no use here: unaligned stores take hardly longer.
+inline bool write_stream(const std::uint64_t*, std::ptrdiff_t, std::int64_t, int, const std::uint64_t*,
+                         std::uint8_t*) noexcept {
+    return false;
 }
 
 #include "rle/mask_kernels.inl"
@@ -114,6 +121,12 @@ inline std::int64_t* emit(std::int64_t* next, std::uint64_t bits, std::int64_t p
     return end;
 }
 
+// Of no use here: unaligned stores take hardly longer.
+inline bool write_stream(const std::uint64_t*, std::ptrdiff_t, std::int64_t, int, const std::uint64_t*,
+                         std::uint8_t*) noexcept {
+    return false;
+}
+
 #include "rle/mask_kernels.inl"
 
 }  // namespace avx2
@@ -153,6 +166,63 @@ inline std::int64_t* emit(std::int64_t* next, std::uint64_t bits, std::int64_t p
         for (int k = 0; k < 8; ++k, bits = _blsr_u64(bits)) next[k] = position + lowest_bit(bits);
     }
     return end;
+}
+
+template <int kVectors>
+void write_lines(const std::uint64_t* changes, std::ptrdiff_t stride, std::int64_t rows, int columns,
+                 const std::uint64_t* above, std::uint8_t* first) noexcept {
+    const int strips = (columns + kColumns - 1) / kColumns;
+    const auto rest = static_cast<__mmask8>(first_bits(strips % 8));
+    const auto load = [rest](const std::uint64_t* words, int k) {
+        return k + 1 < kVectors ? _mm512_loadu_si512(words + 8 * k) : _mm512_maskz_loadu_epi64(rest, words + 8 * k);
+    };
+    __m512i row[kVectors];
+    for (int k = 0; k < kVectors; ++k) row[k] = load(above, k);
+    // What lies before the mask in its first line counts as pending, and is not stored.
+    std::uint64_t pending = reinterpret_cast<std::uintptr_t>(first) % kColumns;
+    std::uint64_t mine = ~std::uint64_t{0} << pending;
+    std::uint8_t* line = first - pending;
+    std::uint64_t carry = 0;
+    for (std::int64_t y = 0; y < rows; ++y, changes += stride) {
+        alignas(64) std::uint64_t shifted[8 * kVectors];
+        const __m512i left = _mm512_set1_epi64(static_cast<std::int64_t>(pending));
+        const __m512i right = _mm512_set1_epi64(static_cast<std::int64_t>(kColumns - pending));
+        __m512i before = _mm512_setzero_si512();
+        for (int k = 0; k < kVectors; ++k) {
+            row[k] = _mm512_xor_si512(row[k], load(changes, k));
+            const __m512i out = _mm512_srlv_epi64(_mm512_alignr_epi64(row[k], before, 7), right);
+            _mm512_store_si512(shifted + 8 * k, _mm512_or_si512(_mm512_sllv_epi64(row[k], left), out));
+            before = row[k];
+        }
+        shifted[0] |= carry;
+        pending += static_cast<std::uint64_t>(columns);
+        const std::uint64_t lines = pending / kColumns;
+        std::uint64_t k = 0;
+        if (mine != ~std::uint64_t{0} && lines > 0) {
+            _mm512_mask_storeu_epi8(line, mine, _mm512_maskz_set1_epi8(shifted[k++], 1));
+            mine = ~std::uint64_t{0};
+        }
+        for (; k < lines; ++k) store64(line + k * kColumns, shifted[k]);
+        line += lines * kColumns;
+        carry = shifted[lines];
+        pending %= kColumns;
+    }
+    mine &= first_bits(static_cast<int>(pending));
+    _mm512_mask_storeu_epi8(line, mine, _mm512_maskz_set1_epi8(carry, 1));
+}
+
+// Writes rows without gaps as one stream, so that every store fills a cache line; false where a row is too wide to stay
+// in registers.
+inline bool write_stream(const std::uint64_t* changes, std::ptrdiff_t stride, std::int64_t rows, int columns,
+                         const std::uint64_t* above, std::uint8_t* first) noexcept {
+    using Write =
+        void (*)(const std::uint64_t*, std::ptrdiff_t, std::int64_t, int, const std::uint64_t*, std::uint8_t*);
+    constexpr Write writes[] = {write_lines<1>, write_lines<2>, write_lines<3>, write_lines<4>,
+                                write_lines<5>, write_lines<6>, write_lines<7>, write_lines<8>};
+    const int spare = (columns + kColumns - 1) / kColumns / 8;  // vectors, the last with a word for what is shifted out
+    if (spare >= 8) return false;
+    writes[spare](changes, stride, rows, columns, above, first);
+    return true;
 }
 
 #include "rle/mask_kernels.inl"

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "rle/run.hpp"
+
 namespace cloudrle {
 
 constexpr int kColumns = 64;  // of a strip: one bit of a word each
@@ -44,7 +46,13 @@ struct MaskKernels {
     void (*write_rows)(const std::uint64_t* changes, std::int64_t rows, int columns, std::uint64_t above,
                        std::uint8_t* row, std::ptrdiff_t pitch) noexcept;
 
-    // The same for strips side by side. `above` has a word for each, changes have `stride` words for each row.
+    // Marks where runs change columns the first of which begins at pixel `first`, for write_wide_rows().
+    // size * height < 2^42.
+    void (*mark_runs)(const Run* runs, std::int64_t count, std::int64_t first, std::int64_t height,
+                      std::int64_t columns, std::uint64_t* changes, std::uint64_t* above) noexcept;
+
+    // The same as write_rows() for strips side by side: `above` has a word for each, changes have `stride` words for
+    // each row.
     void (*write_wide_rows)(const std::uint64_t* changes, std::ptrdiff_t stride, std::int64_t rows, int columns,
                             std::uint64_t* above, std::uint8_t* row, std::ptrdiff_t pitch) noexcept;
 

@@ -125,6 +125,7 @@ void write_rows(const std::uint64_t* changes, std::int64_t rows, int columns, st
 
 void write_wide_rows(const std::uint64_t* changes, std::ptrdiff_t stride, std::int64_t rows, int columns,
                      std::uint64_t* above, std::uint8_t* row, std::ptrdiff_t pitch) noexcept {
+    if (pitch == columns && write_stream(changes, stride, rows, columns, above, row)) return;
     const int whole = columns / kColumns;
     const int rest = columns % kColumns;
     const int strips = whole + (rest > 0);
@@ -132,6 +133,35 @@ void write_wide_rows(const std::uint64_t* changes, std::ptrdiff_t stride, std::i
         for (int k = 0; k < strips; ++k) above[k] ^= changes[k];  // apart from the stores, so that it goes by vectors
         for (int k = 0; k < whole; ++k) store64(row + k * kColumns, above[k]);
         if (rest > 0) store_some(row + whole * kColumns, above[whole], rest);
+    }
+}
+
+void mark_runs(const Run* runs, std::int64_t count, std::int64_t first, std::int64_t height, std::int64_t columns,
+               std::uint64_t* changes, std::uint64_t* above) noexcept {
+    constexpr int group = 32;
+    constexpr int shift = 42;  // the quotient is exact while size * height < 2^42
+    const std::int64_t size = height * columns;
+    const auto rows = static_cast<std::uint64_t>(height);
+    const auto width = static_cast<std::uint64_t>(columns);
+    const std::uint64_t strips = (width + kColumns - 1) / kColumns;
+    const std::uint64_t reciprocal = (std::uint64_t{1} << shift) / rows + 1;
+    for (std::int64_t done = 0; done < count; done += group) {
+        const int boundaries = 2 * static_cast<int>(count - done < group ? count - done : group);
+        const std::int64_t* const boundary = &runs[done].start;
+        std::uint64_t x[2 * group], at[2 * group], bit[2 * group];
+        for (int i = 0; i < boundaries; ++i) {  // goes by vectors
+            const std::int64_t inside = boundary[i] < first ? 0 : boundary[i] - first;
+            const auto position = static_cast<std::uint64_t>(inside < size ? inside : size);
+            x[i] = position * reciprocal >> shift;
+            at[i] = (position - x[i] * rows) * strips + x[i] / kColumns;
+            bit[i] = static_cast<std::uint64_t>(inside < size) << (x[i] % kColumns);
+        }
+        for (int i = 0; i < boundaries; ++i) changes[at[i]] ^= bit[i];
+        for (int i = 0; i < boundaries; i += 2) {
+            for (std::uint64_t k = x[i] + 1; k <= x[i + 1] && k < width; ++k) {
+                above[k / kColumns] ^= std::uint64_t{1} << (k % kColumns);
+            }
+        }
     }
 }
 
@@ -145,6 +175,6 @@ void flag(const std::uint8_t* elements, int count, std::uint64_t significant, st
     }
 }
 
-constexpr MaskKernels kernels = {find_changes,        count_boundaries,    place_few,          place_many,
-                                 find_boundaries,     accumulate,          write_rows,         write_wide_rows,
-                                 flag<std::uint16_t>, flag<std::uint32_t>, flag<std::uint64_t>};
+constexpr MaskKernels kernels = {find_changes,    count_boundaries,    place_few,           place_many,
+                                 find_boundaries, accumulate,          write_rows,          mark_runs,
+                                 write_wide_rows, flag<std::uint16_t>, flag<std::uint32_t>, flag<std::uint64_t>};

@@ -50,6 +50,7 @@ class Parser {
 
   private:
     static constexpr std::ptrdiff_t kWindow = 1024;
+    static constexpr std::ptrdiff_t kMargin = 64;  // characters behind a window that kernels may load
 
     void read_plain() noexcept {
         while (at_ != end_ && read_window()) {
@@ -61,22 +62,42 @@ class Parser {
         const std::ptrdiff_t left = end_ - at_;
         const char* text = at_;
         std::ptrdiff_t width = kWindow;
-        char tail[kWindow + 8];
-        if (left < kWindow + 8) {  // numbers are loaded 8 characters at a time, so the end of the text needs a margin
+        char tail[kWindow + kMargin];
+        if (left < kWindow + kMargin) {
             width = std::min((left + 64) & ~std::ptrdiff_t{63}, kWindow);
             std::memcpy(tail, at_, static_cast<std::size_t>(left));
             tail[left] = ' ';  // ends the last number
-            std::memset(tail + left + 1, '0', static_cast<std::size_t>(width + 7 - std::min(left, width + 7)));
+            std::memset(tail + left + 1, '0', static_cast<std::size_t>(width + kMargin - 1 - left));
             text = tail;
         }
         std::uint16_t starts[1 + kWindow + kSlackStarts];
         starts[0] = 0;
         const Scan scan = kernels_.find_starts(text, width, starts + 1);
+        if (const std::ptrdiff_t sound = read_sound(text, starts, scan.starts); sound > 0) {
+            at_ += std::min<std::ptrdiff_t>(starts[sound], left);
+            return scan.characters == width;
+        }
         std::int64_t numbers[kWindow];
         const std::ptrdiff_t count = kernels_.read_numbers(text, starts, scan.starts, numbers);
         const std::ptrdiff_t read = starts[add_pairs(numbers, count)];
         at_ += std::min(read, left);
         return scan.characters == width && read > 0;
+    }
+
+    // Reads sound runs several at a time; returns how many numbers that are.
+    std::ptrdiff_t read_sound(const char* text, const std::uint16_t* starts, std::ptrdiff_t count) noexcept {
+        if constexpr (kPairs == Pairs::kaggle || kPairs == Pairs::zero_based) {
+            if (kernels_.read_sound == nullptr) return 0;
+            const std::int64_t last = count_ == 0 ? -1 : previous_.end;
+            const std::ptrdiff_t read =
+                kernels_.read_sound(text, starts, count, is_one_based(kPairs), last, size_, &runs_[count_].start);
+            count_ += read / 2;
+            number_ += read / 2;
+            if (read > 0) previous_ = runs_[count_ - 1];
+            return read;
+        } else {
+            return 0;
+        }
     }
 
     // Takes over pairs of numbers up to the first that breaks a rule, and returns how many numbers that are.

@@ -5,6 +5,7 @@
 
 #if CLOUDRLE_X86
 #include <immintrin.h>
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 warns of its own _mm512_undefined_epi32()
 #endif
 
 namespace cloudrle {
@@ -68,7 +69,7 @@ std::ptrdiff_t read_numbers(const char* text, const std::uint16_t* starts, std::
     return count;
 }
 
-constexpr TextKernels kernels = {find_starts, read_numbers};
+constexpr TextKernels kernels = {find_starts, read_numbers, nullptr};
 
 }  // namespace scalar
 
@@ -139,18 +140,117 @@ std::ptrdiff_t read_numbers(const char* text, const std::uint16_t* starts, std::
     return i + scalar::read_numbers(text, starts + i, count - i, numbers + i);
 }
 
-constexpr TextKernels kernels = {find_starts, read_numbers};
+constexpr TextKernels kernels = {find_starts, read_numbers, nullptr};
 
 }  // namespace avx2
 #pragma GCC pop_options
 
+#pragma GCC push_options
+#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2")
+namespace vbmi2 {
+
+inline __m512i bytes_from_zero() noexcept {
+    const __m512i eights =
+        _mm512_set_epi64(0x3838383838383838, 0x3030303030303030, 0x2828282828282828, 0x2020202020202020,
+                         0x1818181818181818, 0x1010101010101010, 0x0808080808080808, 0);
+    return _mm512_add_epi8(eights, _mm512_set1_epi64(0x0706050403020100));
+}
+
+Scan find_starts(const char* text, std::ptrdiff_t width, std::uint16_t* starts) noexcept {
+    Scan scan{0, 0};
+    const __m512i places = bytes_from_zero();
+    for (; scan.characters < width; scan.characters += 64) {
+        const __m512i characters = _mm512_loadu_si512(text + scan.characters);
+        const std::uint64_t spaces = _mm512_cmpeq_epi8_mask(characters, _mm512_set1_epi8(' '));
+        const std::uint64_t digits =
+            _mm512_cmplt_epu8_mask(_mm512_sub_epi8(characters, _mm512_set1_epi8('0')), _mm512_set1_epi8(10));
+        if ((spaces | digits) != ~std::uint64_t{0}) break;
+        const __m512i found = _mm512_maskz_compress_epi8(spaces, places);
+        const __m512i base = _mm512_set1_epi16(static_cast<short>(scan.characters + 1));
+        const int count = __builtin_popcountll(spaces);
+        std::uint16_t* const next = starts + scan.starts;
+        _mm512_storeu_si512(next, _mm512_add_epi16(_mm512_cvtepu8_epi16(_mm512_castsi512_si256(found)), base));
+        if (count > 32) {
+            _mm512_storeu_si512(next + 32,
+                                _mm512_add_epi16(_mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(found, 1)), base));
+        }
+        scan.starts += count;
+    }
+    return scan;
+}
+
+// Eight numbers of 1 to 7 digits, which lie in 64 characters: each is moved to the end of a word, its space last.
+// Returns whether they are such.
+inline bool eight_numbers(const char* text, const std::uint16_t* starts, __m512i& numbers) noexcept {
+    const auto load = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(starts + i)); };
+    const __m128i sizes = _mm_sub_epi16(load(1), load(0));  // with the space
+    const __m128i ends = _mm_srli_epi16(
+        _mm_sllv_epi16(_mm_set1_epi16(static_cast<short>(0xff00)), _mm_sub_epi16(_mm_set1_epi16(8), sizes)), 8);
+    const auto kept = static_cast<__mmask64>(_mm_cvtsi128_si64(_mm_packus_epi16(ends, ends)));
+    const __m512i digits = _mm512_sub_epi8(_mm512_loadu_si512(text + starts[0]), _mm512_set1_epi8('0'));
+    const __m512i pairs =
+        _mm512_maddubs_epi16(_mm512_maskz_expand_epi8(kept, digits), _mm512_set1_epi64(0x0001'010a'010a'010a));
+    const __m512i fours = _mm512_madd_epi16(pairs, _mm512_set1_epi64(0x0001'000a'0001'0064));
+    numbers = _mm512_add_epi64(_mm512_mul_epu32(fours, _mm512_set1_epi64(1000)), _mm512_srli_epi64(fours, 32));
+    return _mm_cmplt_epu16_mask(_mm_sub_epi16(sizes, _mm_set1_epi16(2)), _mm_set1_epi16(7)) == 0xff;
+}
+
+std::ptrdiff_t read_numbers(const char* text, const std::uint16_t* starts, std::ptrdiff_t count,
+                            std::int64_t* numbers) noexcept {
+    std::ptrdiff_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        __m512i eight;
+        if (eight_numbers(text, starts + i, eight)) {
+            _mm512_storeu_si512(numbers + i, eight);
+        } else {
+            const std::ptrdiff_t read = avx2::read_numbers(text, starts + i, 8, numbers + i);
+            if (read < 8) return i + read;
+        }
+    }
+    return i + avx2::read_numbers(text, starts + i, count - i, numbers + i);
+}
+
+std::ptrdiff_t read_sound(const char* text, const std::uint16_t* starts, std::ptrdiff_t count, std::int64_t base,
+                          std::int64_t last, std::int64_t size, std::int64_t* boundaries) noexcept {
+    __m512i before = _mm512_set1_epi64(last);
+    std::ptrdiff_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        __m512i eight;
+        if (!eight_numbers(text, starts + i, eight)) break;
+        const __m512i first = _mm512_maskz_shuffle_epi32(0xcccc, eight, _MM_PERM_BADC);  // beside its length
+        const __m512i here = _mm512_sub_epi64(_mm512_add_epi64(eight, first), _mm512_set1_epi64(base));
+        const __mmask8 rising = _mm512_cmplt_epi64_mask(_mm512_alignr_epi64(here, before, 7), here);
+        const __mmask8 inside = _mm512_cmple_epi64_mask(here, _mm512_set1_epi64(size));
+        if ((rising & inside) != 0xff) break;
+        _mm512_storeu_si512(boundaries + i, here);
+        before = here;
+    }
+    return i;
+}
+
+constexpr TextKernels kernels = {find_starts, read_numbers, read_sound};
+
+}  // namespace vbmi2
+#pragma GCC pop_options
+
 constexpr const TextKernels* kTable[kLevels] = {&scalar::kernels, &avx2::kernels, &avx2::kernels};
+
+// Of the CPUs with AVX-512, the first could not yet move bytes by a mask.
+const bool has_vbmi2 = [] {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512vbmi2") != 0;
+}();
 #else
 constexpr const TextKernels* kTable[kLevels] = {&scalar::kernels, &scalar::kernels, &scalar::kernels};
 #endif
 
 }  // namespace
 
-const TextKernels& text_kernels() noexcept { return *kTable[static_cast<int>(level())]; }
+const TextKernels& text_kernels() noexcept {
+#if CLOUDRLE_X86
+    if (has_vbmi2 && level() == Level::avx512) return vbmi2::kernels;
+#endif
+    return *kTable[static_cast<int>(level())];
+}
 
 }  // namespace cloudrle
