@@ -32,6 +32,11 @@ auto without_gil(std::int64_t steps, const Work& work) {
     return steps <= few ? work() : without_gil(work);
 }
 
+// What is not plainly right goes through here, to be converted or refused in words.
+inline pybind11::object checked(const char* name, const pybind11::object& argument, const pybind11::object& wanted) {
+    return pybind11::module_::import("cloudrle._check").attr(name)(argument, wanted);
+}
+
 // Raises the exception that a function of cloudrle.errors makes.
 template <class... Arguments>
 [[noreturn]] void raise_error(const char* maker, Arguments&&... arguments) {

@@ -70,11 +70,6 @@ PixelView first_pixels(Pixels& masks) {
     return {data, {masks.shape(y), masks.shape(x)}, masks.strides(y), masks.strides(x)};
 }
 
-// What is not plainly right goes through here, to be converted or refused in words.
-py::object checked(const char* name, const py::object& argument, const py::object& wanted) {
-    return py::module_::import("cloudrle._check").attr(name)(argument, wanted);
-}
-
 bool is_mask(const py::object& mask) {
     if (!py::isinstance<py::array>(mask)) return false;
     const auto array = py::reinterpret_borrow<py::array>(mask);

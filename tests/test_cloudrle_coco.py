@@ -221,6 +221,14 @@ def test_counts_of_zero_are_joined_with_their_neighbours() -> None:
     assert coco.area(empty) == 0, "a list of counts is an RLE as well"
 
 
+def test_rles_of_every_kind_are_measured_in_one_list() -> None:
+    kinds: list[Any] = [SQUARE, {"size": (4, 4), "counts": [0, 16]}, {"size": [3, 0], "counts": b"0"}]
+    rles = [*kinds, *kinds[::-1]]
+    assert coco.area(rles).tolist() == [4, 16, 0, 0, 16, 4]
+    boxes = [[1, 1, 2, 2], [0, 0, 4, 4], [0, 0, 0, 0]]
+    assert coco.toBbox(rles).tolist() == boxes + boxes[::-1]
+
+
 def test_more_than_32_bits_of_pixels() -> None:
     assert coco.area(LONG) == 2**34 - 1
     assert coco.area([LONG, SQUARE]).dtype == np.uint64
