@@ -90,7 +90,7 @@ def encode(bimask: npt.NDArray[Any]) -> Any:
     if array.ndim == 2:
         return _written(RLE.from_mask(array))
     if array.ndim == 3:
-        return _core.write_coco([RLE.from_mask(array[:, :, i]) for i in range(array.shape[2])])
+        return _core.encode_coco(_check.mask_array(np.moveaxis(array, 2, 0), 3))
     raise ValueError(
         f"bimask must be an array (height, width) or (height, width, n), got an array of shape {array.shape}"
     )

@@ -11,6 +11,8 @@
 #include "bind.hpp"
 #include "rle/algebra.hpp"
 #include "rle/coco.hpp"
+#include "rle/many.hpp"
+#include "rle/mask.hpp"
 #include "rle/overlaps.hpp"
 #include "rle/run.hpp"
 #include "run_list.hpp"
@@ -58,16 +60,15 @@ RunList from_coco(py::handle type, const py::bytes& text, std::int64_t height, s
     return new_run_list(type, std::move(boundaries), shape);
 }
 
-// Writes a string into an empty buffer.
-void write(const RunList& rle, Buffer<char>& text) {
-    const std::int64_t size = rle.shape().size();
-    without_gil(rle.count(),
-                [&] { text.add(write_coco(rle.runs(), rle.count(), size, text.room(coco_room(rle.count(), size)))); });
+// Writes a string over what the buffer holds.
+void write(RunView mask, std::int64_t size, Buffer<char>& text) {
+    text.clear();
+    text.add(write_coco(mask.runs, mask.count, size, text.room(coco_room(mask.count, size))));
 }
 
 py::str to_coco(const RunList& rle) {
     Buffer<char> text;
-    write(rle, text);
+    without_gil(rle.count(), [&] { write({rle.runs(), rle.count()}, rle.shape().size(), text); });
     return {text.data(), static_cast<std::size_t>(text.size())};
 }
 
@@ -161,21 +162,45 @@ py::array_t<double> coco_boxes(const py::list& rles, const py::function& other) 
     return boxes;
 }
 
+py::dict dict_of(Shape shape, const Buffer<char>& text, const Keys& keys) {
+    py::list size(2);
+    size[0] = shape.height;
+    size[1] = shape.width;
+    py::dict rle;
+    rle[keys.size] = std::move(size);
+    rle[keys.counts] = py::bytes(text.data(), static_cast<std::size_t>(text.size()));
+    return rle;
+}
+
 py::list write_coco_dicts(const py::list& masks) {
     const Keys keys;
     Buffer<char> text;
     py::list rles(masks.size());
     for (std::size_t i = 0; i < masks.size(); ++i) {
         const auto rle = masks[i].cast<RunList>();
-        text.clear();
-        write(rle, text);
-        py::list size(2);
-        size[0] = rle.shape().height;
-        size[1] = rle.shape().width;
-        py::dict found;
-        found[keys.size] = std::move(size);
-        found[keys.counts] = py::bytes(text.data(), static_cast<std::size_t>(text.size()));
-        rles[i] = std::move(found);
+        without_gil(rle.count(), [&] { write({rle.runs(), rle.count()}, rle.shape().size(), text); });
+        rles[i] = dict_of(rle.shape(), text, keys);
+    }
+    return rles;
+}
+
+// A dict of each mask of a stack, without an object of its runs.
+py::list encode_coco(const py::array& masks) {
+    require(masks.ndim() == 3, "masks must be 3-D");
+    const Stack<MaskView> stack{first_mask(masks), masks.shape(0), masks.strides(0)};
+    const Shape shape = stack.first.shape;
+    const Keys keys;
+    Boundaries boundaries;
+    Buffer<char> text;
+    py::list rles(static_cast<std::size_t>(stack.count));
+    for (std::int64_t i = 0; i < stack.count; ++i) {
+        boundaries.clear();
+        // Four pixels take about a step.
+        without_gil(shape.size() / 4, [&] {
+            encode_mask(stack[i], all_columns(shape), boundaries);
+            write(view(boundaries), shape.size(), text);
+        });
+        rles[static_cast<std::size_t>(i)] = dict_of(shape, text, keys);
     }
     return rles;
 }
@@ -204,6 +229,7 @@ void bind_coco(py::module_& m) {
     m.def("read_coco", &read_coco, py::arg("cls"), py::arg("rles"), py::arg("other"));
     m.def("coco_areas", &coco_areas, py::arg("rles"), py::arg("other"));
     m.def("coco_boxes", &coco_boxes, py::arg("rles"), py::arg("other"));
+    m.def("encode_coco", &encode_coco, py::arg("masks").noconvert());
     m.def("write_coco", &write_coco_dicts, py::arg("masks"));
     m.def("box_iou", &box_iou, py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("crowd").noconvert());
 }

@@ -49,7 +49,8 @@ bool is_readable(const py::array& masks) {
     return (0 <= type && type <= 12) || type == 23;
 }
 
-// The first mask (last two axes) of an array of any layout.
+}  // namespace
+
 MaskView first_mask(const py::array& masks) {
     require(is_readable(masks), "mask must have an integer, bool or float dtype of at most 8 bytes");
     const py::dtype dtype = masks.dtype();
@@ -62,6 +63,8 @@ MaskView first_mask(const py::array& masks) {
             static_cast<std::size_t>(dtype.itemsize()),
             significant_bits(dtype)};
 }
+
+namespace {
 
 PixelView first_pixels(Pixels& masks) {
     const py::ssize_t y = masks.ndim() - 2;
