@@ -36,7 +36,7 @@ core = Pybind11Extension(
     depends=HEADERS,
     cxx_std=17,
     # A product fused with a sum has other bits, and not every SIMD level could do it.
-    extra_compile_args=["-O3", "-ffp-contract=off", "-pthread", *WARNINGS],
+    extra_compile_args=["-O3", "-ffp-contract=off", "-fno-trapping-math", "-pthread", *WARNINGS],
     extra_link_args=["-pthread"],
 )
 text = Extension(

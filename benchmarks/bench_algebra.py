@@ -1,9 +1,4 @@
-"""What an RLE does with its runs, beside the peers that have it; answers are compared with those of dense masks.
-
-Where a peer is ahead there is a reason: `~mask` copies positions of 8 bytes, which have no limit, where rlemasklib
-copies counts of 4; `coco.area`, `coco.toBbox` and `coco.frPyObjects` check every character and vertex, which others
-do not, and make an RLE of each; `coco.iou of boxes` and `area` of a small mask are a call and little else.
-"""
+"""What an RLE does with its runs, beside the peers that have it; answers are compared with those of dense masks."""
 
 import operator
 from collections.abc import Callable

@@ -1,5 +1,6 @@
 """Many masks in one call, and the whole of train.csv."""
 
+import filecmp
 import inspect
 import subprocess
 import sys
@@ -106,6 +107,31 @@ def bench_column_of_train_csv(race: Race, train_csv: Path, quick: bool) -> None:
         {**ours(partial(call, out=out)), **contenders},
         agree=lambda answers: equal(answers, expected),
         baselines=memory(out),
+    )
+
+
+def bench_command_on_train_csv(race: Race, train_csv: Path, tmp_path: Path) -> None:
+    """Convert the file with the command, beside pandas that reads and writes it; each in processes of its own."""
+    coco, back = tmp_path / "train.json", tmp_path / "train.csv"
+
+    def run(*arguments: str | Path) -> None:
+        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+
+    def convert() -> Path:
+        run("-m", "cloudrle.cli", "convert", train_csv, coco, "--shape", "x".join(map(str, REAL_SHAPE)))
+        run("-m", "cloudrle.cli", "convert", coco, back)
+        return back
+
+    def copy() -> Path:
+        run("-c", "import sys, pandas; pandas.read_csv(sys.argv[1]).to_csv(sys.argv[2], index=False)", train_csv, back)
+        return back
+
+    race(
+        "cloudrle convert to COCO JSON and back",
+        f"train.csv of {train_csv.stat().st_size / 1e6:.1f} MB",
+        {OURS: convert, "pandas, no conversion": copy},
+        agree=lambda path: filecmp.cmp(path, train_csv, shallow=False),
+        baselines={},
     )
 
 

@@ -9,6 +9,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks import report
 from benchmarks.cases import CLOUDS, NO_CLOUDS, cases
 from benchmarks.racing import FULL, QUICK, Race, Row
+from benchmarks.reasons import lags
 
 ROWS = pytest.StashKey[list[Row]]()
 
@@ -45,13 +46,23 @@ def race(request: pytest.FixtureRequest, benchmark: BenchmarkFixture, quick: boo
     return Race(benchmark, QUICK if quick else FULL, request.config.stash[ROWS])
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where a peer is ahead and nobody has said why; a quick run times too little to tell."""
+    unexplained = any(lag.reason is None for lag in lags(session.config.stash[ROWS]))
+    if unexplained and not session.config.getoption("--quick") and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the table, and keep it when everything ran in full and passed."""
     rows = config.stash[ROWS]
     if not rows:
         return
     terminalreporter.section("cloudrle beside memory and its peers")
-    for line in [*report.facts(), "", *report.tables(rows).splitlines()]:
+    parts = ["\n".join(report.facts()), report.tables(rows)]
+    if not config.getoption("--quick"):
+        parts.append(report.where_peers_are_ahead(lags(rows)))
+    for line in "\n\n".join(parts).splitlines():
         terminalreporter.write_line(line)
     if config.getoption("--quick"):
         with TemporaryDirectory() as folder:  # written all the same, to see that it can be

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 import cloudrle
 from benchmarks.peers import MISSING, OWN_RULE
 from benchmarks.racing import OURS, Row
+from benchmarks.reasons import AHEAD, Lag, lags
 
 _DISTRIBUTIONS = (
     "numpy",
@@ -81,6 +82,18 @@ def tables(rows: list[Row]) -> str:
     return "\n\n".join(parts)
 
 
+def where_peers_are_ahead(found: list[Lag]) -> str:
+    """Make the table of the rows in which a peer takes less time, and why."""
+    title = "### Where a peer is ahead, and why"
+    if not found:
+        return f"{title}\n\nNowhere: no peer takes less than {AHEAD} of cloudrle's time."
+    lines = [["operation", "case", "peer", "its time / cloudrle's", "reason"], [":--", ":--", ":--", "--:", ":--"]]
+    for lag in found:
+        why = lag.reason or "**None is known.**"
+        lines.append([lag.row.operation, lag.row.case, lag.peer, f"{lag.ratio:.2f}", why])
+    return "\n".join([title, "", *(f"| {' | '.join(line)} |" for line in lines)])
+
+
 def markdown(rows: list[Row]) -> str:
     """Make the whole of RESULTS.md."""
     return "\n".join(
@@ -96,6 +109,8 @@ def markdown(rows: list[Row]) -> str:
             *(f"- {fact}" for fact in facts()),
             "",
             "![Times over memcpy](RESULTS.png)",
+            "",
+            where_peers_are_ahead(lags(rows)),
             "",
             tables(rows),
             "",

@@ -99,7 +99,7 @@ def box(value: Sequence[SupportsIndex], shape: Shape) -> Box:
     return top, left, bottom, right
 
 
-def ring(vertices: npt.ArrayLike, name: str = "polygon") -> npt.NDArray[np.float64]:
+def ring(vertices: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
     """Array (n, 2) of x and y of the vertices of one ring, given as such or flat."""
     wanted = f"{name} must be one ring, [x1, y1, x2, y2, ...] or pairs (x, y)"
     try:

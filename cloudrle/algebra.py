@@ -15,21 +15,20 @@ class RunAlgebra(_core.RunList):
     """Set operations, measures and geometry of one mask as runs.
 
     Every call takes time and memory by the number of runs that it reads and writes, never of pixels; none changes the
-    mask that it is called on.
+    mask that it is called on. ``~`` takes neither: a mask and its complement share their runs.
+
+    Examples
+    --------
+    >>> from cloudrle import RLE
+    >>> left, top = RLE.from_box((0, 0, 2, 1), (2, 2)), RLE.from_box((0, 0, 1, 2), (2, 2))
+    >>> [mask.to_kaggle() for mask in (left & top, left | top, left ^ top, left - top, ~left)]
+    ['1 1', '1 3', '2 2', '2 1', '3 2']
+    >>> (left | top).area
+    3
     """
 
     __slots__ = ()
     __array_ufunc__: ClassVar[None] = None  # so that `array & mask` is refused as a whole, not pixel by pixel
-
-    @property
-    def area(self) -> int:
-        """Number of foreground pixels.
-
-        >>> from cloudrle import RLE
-        >>> RLE.from_kaggle("1 2 4 1", (2, 2)).area
-        3
-        """
-        return _core.area(self)
 
     @property
     def bbox(self) -> tuple[int, int, int, int] | None:
@@ -96,17 +95,7 @@ class RunAlgebra(_core.RunList):
     def intersection(cls, masks: Iterable[Self]) -> Self:
         """Intersect any number of masks: pixels that are foreground in all of them.
 
-        Parameters
-        ----------
-        masks : iterable of RLE
-            At least one; all of one shape.
-
-        Raises
-        ------
-        RLEError
-            For masks of different shapes; `.row` is the index of the first that differs.
-        TypeError, ValueError
-            For anything but RLEs, and for none at all, which have no shape.
+        Parameters and errors are those of `union`.
 
         Examples
         --------

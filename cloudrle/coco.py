@@ -41,7 +41,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from cloudrle import _core
+from cloudrle import _check, _core
 from cloudrle.errors import RLEError, different_shapes
 from cloudrle.rle import RLE
 
@@ -90,7 +90,7 @@ def encode(bimask: npt.NDArray[Any]) -> Any:
     if array.ndim == 2:
         return _written(RLE.from_mask(array))
     if array.ndim == 3:
-        return _core.write_coco([RLE.from_mask(array[:, :, i]) for i in range(array.shape[2])])
+        return _core.encode_coco(_check.mask_array(np.moveaxis(array, 2, 0), 3))
     raise ValueError(
         f"bimask must be an array (height, width) or (height, width, n), got an array of shape {array.shape}"
     )
@@ -152,8 +152,8 @@ def area(rleObjs: CocoRLE | Sequence[CocoRLE]) -> Any:
     """
     if isinstance(rleObjs, Mapping):
         return area([rleObjs])[0]
-    areas = list(map(_core.area, _read(rleObjs)))
-    return np.array(areas, np.uint64 if max(areas, default=0) >= 2**32 else np.uint32)
+    areas = _core.coco_areas(_listed(rleObjs), _read_one)
+    return areas.astype(np.uint64 if areas.max(initial=0) >= 2**32 else np.uint32)
 
 
 def toBbox(rleObjs: CocoRLE | Sequence[CocoRLE]) -> Boxes:
@@ -177,8 +177,7 @@ def toBbox(rleObjs: CocoRLE | Sequence[CocoRLE]) -> Boxes:
     """
     if isinstance(rleObjs, Mapping):
         return np.asarray(toBbox([rleObjs])[0])
-    boxes = [_core.bounding_box(mask) or (0, 0, 0, 0) for mask in _read(rleObjs)]
-    return np.array([(x0, y0, x1 - x0, y1 - y0) for y0, x0, y1, x1 in boxes], np.float64).reshape(-1, 4)
+    return _core.coco_boxes(_listed(rleObjs), _read_one)
 
 
 def merge(rleObjs: Sequence[CocoRLE], intersect: int | bool = 0) -> dict[str, Any]:
@@ -292,7 +291,8 @@ def frPoly(poly: Sequence[npt.ArrayLike], h: SupportsIndex, w: SupportsIndex) ->
     >>> coco.frPoly([[1, 0, 2, 0, 2, 2, 1, 2]], 2, 2)
     [{'size': [2, 2], 'counts': b'22'}]
     """
-    return _core.write_coco([RLE.from_polygon(polygon, (h, w)) for polygon in poly])
+    shape = _check.pair((h, w))
+    return _core.write_coco([_core.from_polygon(RLE, polygon, "polygon", *shape) for polygon in poly])
 
 
 def frUncompressedRLE(ucRles: Sequence[CocoRLE], h: SupportsIndex, w: SupportsIndex) -> list[dict[str, Any]]:
@@ -367,10 +367,14 @@ def _written(mask: RLE) -> dict[str, Any]:
     return _core.write_coco([mask])[0]
 
 
-def _read(rles: Sequence[CocoRLE]) -> list[RLE]:
+def _listed(rles: Sequence[CocoRLE]) -> list[CocoRLE]:
     if not isinstance(rles, list | tuple):
         raise TypeError(f"an RLE or a list of RLEs is wanted, got {type(rles).__name__}")
-    return _core.read_coco(RLE, list(rles), _read_one)
+    return list(rles)
+
+
+def _read(rles: Sequence[CocoRLE]) -> list[RLE]:
+    return _core.read_coco(RLE, _listed(rles), _read_one)
 
 
 def _read_one(row: int, rle: CocoRLE) -> RLE:

@@ -47,24 +47,12 @@ def iou_matrix(a: Iterable[RLE], b: Iterable[RLE], *, threads: int | None = None
 def dice_matrix(a: Iterable[RLE], b: Iterable[RLE], *, threads: int | None = None) -> npt.NDArray[np.float64]:
     """Dice coefficient of each mask of one list with each of another.
 
-    Parameters
-    ----------
-    a, b : iterables of RLE
-        All of one shape.
-    threads : int, optional
-        How many threads to use at most; None for as many as there are cores. Small lists are done in one.
+    Parameters and errors are those of `iou_matrix`.
 
     Returns
     -------
     float64 array of shape (len(a), len(b))
         Entry [i, j] is what ``a[i].dice(b[j])`` gives: 1.0 where both are empty.
-
-    Raises
-    ------
-    RLEError
-        For masks of different shapes.
-    TypeError, ValueError
-        For anything but RLEs, and for threads that are no positive int.
 
     Examples
     --------

@@ -249,13 +249,17 @@ class RLE(RunAlgebra):
                [0, 0, 1, 1]], dtype=uint8)
         """
         shape = _check.pair(shape)
-        mask = _core.from_polygon(cls, _check.ring(polygon), *shape)
-        missing = [_core.from_polygon(cls, _check.ring(hole, "each of holes"), *shape) for hole in holes]
+        mask = _core.from_polygon(cls, polygon, "polygon", *shape)
+        missing = [_core.from_polygon(cls, hole, "each of holes", *shape) for hole in holes]
         return mask - cls.union(missing) if missing else mask
 
     @property
     def counts(self) -> npt.NDArray[np.int64]:
-        """COCO's counts: int64 array, background first; a full mask is [0, n], an empty one [n]; no trailing 0."""
+        """COCO's counts: int64 array, background first; a full mask is [0, n], an empty one [n]; no trailing 0.
+
+        >>> RLE.from_kaggle("2 2", (2, 3)).counts
+        array([1, 2, 3])
+        """
         return _core.to_counts(self)
 
     def to_mask(self, out: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.uint8]:

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "rle/mask.hpp"
 #include "rle/run.hpp"
 #include "rle/words.hpp"
 
@@ -31,6 +32,14 @@ auto without_gil(std::int64_t steps, const Work& work) {
     constexpr std::int64_t few = 256;
     return steps <= few ? work() : without_gil(work);
 }
+
+// What is not plainly right goes through here, to be converted or refused in words.
+inline pybind11::object checked(const char* name, const pybind11::object& argument, const pybind11::object& wanted) {
+    return pybind11::module_::import("cloudrle._check").attr(name)(argument, wanted);
+}
+
+// The first mask (last two axes) of an array of any layout.
+MaskView first_mask(const pybind11::array& masks);
 
 // Raises the exception that a function of cloudrle.errors makes.
 template <class... Arguments>

@@ -1,5 +1,6 @@
 // The part of cloudrle._core that works on runs alone. As in bind_core.cpp, what is checked here is what memory safety
 // needs; the result has the type of the operand.
+#include <pybind11/critical_section.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
@@ -57,10 +58,6 @@ std::vector<RunView> views_of(const py::list& masks) {
         views.push_back(view_of(mask));
     }
     return views;
-}
-
-std::int64_t area_of(const RunList& rle) {
-    return without_gil(rle.count(), [&] { return area(rle.runs(), rle.count()); });
 }
 
 // (top, left, bottom, right), or None where there is no pixel.
@@ -136,12 +133,6 @@ RunList all_combined(const py::list& masks) {
                 [&](Boundaries& out) { combine_all(views.data(), count, operation, out); });
 }
 
-RunList inverted(const RunList& rle) {
-    const Shape shape = rle.shape();
-    return make(py::type::handle_of(rle), shape, rle.count(),
-                [&](Boundaries& out) { complement(view_of(rle), shape.size(), out); });
-}
-
 Box box_of(const py::tuple& box) {
     require(box.size() == 4, "box must have four entries");
     return {box[0].cast<std::int64_t>(), box[1].cast<std::int64_t>(), box[2].cast<std::int64_t>(),
@@ -206,16 +197,55 @@ RunList from_box(py::handle type, const py::tuple& box, std::int64_t height, std
     });
 }
 
-RunList from_polygon(py::handle type, const py::array_t<double, py::array::c_style>& vertices, std::int64_t height,
+// The numbers of a flat list of floats and small ints, as COCO has its polygons; an array of them takes several times
+// as long as the polygon.
+bool read_plain_ring(py::handle ring, std::vector<double>& numbers) {
+    if (!PyList_CheckExact(ring.ptr())) return false;
+    const py::scoped_critical_section alone(ring);  // where there is no GIL
+    if (PyList_GET_SIZE(ring.ptr()) % 2 != 0) return false;
+    const Py_ssize_t size = PyList_GET_SIZE(ring.ptr());
+    numbers.resize(static_cast<std::size_t>(size));
+    for (Py_ssize_t i = 0; i < size; ++i) {
+        PyObject* const number = PyList_GET_ITEM(ring.ptr(), i);
+        int overflow = 0;
+        double& found = numbers[static_cast<std::size_t>(i)];
+        if (PyFloat_CheckExact(number)) {
+            found = PyFloat_AS_DOUBLE(number);
+        } else if (PyLong_CheckExact(number)) {
+            found = static_cast<double>(PyLong_AsLongLongAndOverflow(number, &overflow));
+        } else {
+            return false;
+        }
+        if (overflow != 0) return false;
+    }
+    return true;
+}
+
+// Checks the polygon itself, in the words of _check, which call it `name`.
+RunList from_polygon(py::handle type, const py::object& polygon, const py::object& name, std::int64_t height,
                      std::int64_t width) {
-    require(vertices.ndim() == 2 && vertices.shape(1) == 2, "vertices must have shape (n, 2)");
-    const double* const first = vertices.data();
-    for (py::ssize_t i = 0; i < vertices.size(); i += 2) {
+    using Vertices = py::array_t<double, py::array::c_style>;
+    std::vector<double> numbers;
+    Vertices vertices;
+    const double* first = nullptr;
+    std::int64_t count = 0;
+    if (read_plain_ring(polygon, numbers)) {
+        first = numbers.data();
+        count = static_cast<std::int64_t>(numbers.size() / 2);
+    } else {
+        const py::object array = checked("ring", polygon, name);
+        require(py::isinstance<Vertices>(array), "vertices must be float64");
+        vertices = py::reinterpret_borrow<Vertices>(array);
+        require(vertices.ndim() == 2 && vertices.shape(1) == 2, "vertices must have shape (n, 2)");
+        first = vertices.data();
+        count = vertices.shape(0);
+    }
+    for (const double* vertex = first; vertex != first + 2 * count; vertex += 2) {
         const auto fits = [](double number) { return std::abs(number) <= kMostCoordinate; };  // NaN doesn't
-        if (!fits(first[i]) || !fits(first[i + 1])) raise_error("far_vertex", first[i], first[i + 1]);
+        if (!fits(vertex[0]) || !fits(vertex[1])) raise_error("far_vertex", vertex[0], vertex[1]);
     }
     const Shape shape{height, width};
-    return make(type, shape, kMany, [&](Boundaries& out) { fill_polygon(first, vertices.shape(0), shape, out); });
+    return make(type, shape, kMany, [&](Boundaries& out) { fill_polygon(first, count, shape, out); });
 }
 
 // A pair of the outer ring and a list of the holes' for each component; a ring is an array (n, 2) of x and y.
@@ -241,7 +271,6 @@ py::list to_polygons(const RunList& rle) {
 }  // namespace
 
 void bind_algebra(py::module_& m) {
-    m.def("area", &area_of, py::arg("rle"));
     m.def("bounding_box", &bounding_box_of, py::arg("rle"));
     m.def("centroid", &centroid_of, py::arg("rle"));
     m.def("overlap", &overlap_of, py::arg("a"), py::arg("b"));
@@ -253,7 +282,7 @@ void bind_algebra(py::module_& m) {
     m.def("sub", &combined<Operation::first_alone>, py::arg("a"), py::arg("b"));
     m.def("intersection", &all_combined<Operation::both>, py::arg("masks"));
     m.def("union", &all_combined<Operation::either>, py::arg("masks"));
-    m.def("invert", &inverted, py::arg("rle"));
+    m.def("invert", &complement_of, py::arg("rle"));
     m.def("place", &placed, py::arg("rle"), py::arg("window"), py::arg("height"), py::arg("width"), py::arg("top"),
           py::arg("left"));
     m.def("flip", &flipped, py::arg("rle"), py::arg("axis"));
@@ -261,7 +290,7 @@ void bind_algebra(py::module_& m) {
     m.def("remove_small", &without_small, py::arg("rle"), py::arg("min_area"));
     m.def("fill_holes", &without_holes, py::arg("rle"), py::arg("max_area"));
     m.def("from_box", &from_box, py::arg("cls"), py::arg("box"), py::arg("height"), py::arg("width"));
-    m.def("from_polygon", &from_polygon, py::arg("cls"), py::arg("vertices").noconvert(), py::arg("height"),
+    m.def("from_polygon", &from_polygon, py::arg("cls"), py::arg("polygon"), py::arg("name"), py::arg("height"),
           py::arg("width"));
     m.def("to_polygons", &to_polygons, py::arg("rle"));
 }

@@ -49,7 +49,8 @@ bool is_readable(const py::array& masks) {
     return (0 <= type && type <= 12) || type == 23;
 }
 
-// The first mask (last two axes) of an array of any layout.
+}  // namespace
+
 MaskView first_mask(const py::array& masks) {
     require(is_readable(masks), "mask must have an integer, bool or float dtype of at most 8 bytes");
     const py::dtype dtype = masks.dtype();
@@ -63,16 +64,13 @@ MaskView first_mask(const py::array& masks) {
             significant_bits(dtype)};
 }
 
+namespace {
+
 PixelView first_pixels(Pixels& masks) {
     const py::ssize_t y = masks.ndim() - 2;
     const py::ssize_t x = masks.ndim() - 1;
     auto* const data = static_cast<std::uint8_t*>(masks.mutable_data());  // raises where the array is read-only
     return {data, {masks.shape(y), masks.shape(x)}, masks.strides(y), masks.strides(x)};
-}
-
-// What is not plainly right goes through here, to be converted or refused in words.
-py::object checked(const char* name, const py::object& argument, const py::object& wanted) {
-    return py::module_::import("cloudrle._check").attr(name)(argument, wanted);
 }
 
 bool is_mask(const py::object& mask) {

@@ -1,8 +1,9 @@
 #include "run_list.hpp"
 
-#include <cstdlib>
+#include <utility>
 
 #include "bind.hpp"
+#include "rle/algebra.hpp"
 
 namespace py = pybind11;
 
@@ -13,6 +14,9 @@ PyTypeObject* run_list_type = nullptr;
 
 RunListObject* cast(PyObject* object) { return reinterpret_cast<RunListObject*>(object); }
 
+// The boundaries of runs that this module made, and may free.
+std::int64_t* flat(const Run* runs) { return reinterpret_cast<std::int64_t*>(const_cast<Run*>(runs)); }
+
 PyObject* refuse_new(PyTypeObject*, PyObject*, PyObject*) {
     PyErr_SetString(PyExc_TypeError,
                     "RLE has no constructor; use RLE.from_mask, from_kaggle, from_coco, from_counts or from_runs");
@@ -21,11 +25,16 @@ PyObject* refuse_new(PyTypeObject*, PyObject*, PyObject*) {
 
 void deallocate(PyObject* object) {
     RunListObject* const self = cast(object);
-    if (self->owner == nullptr) std::free(const_cast<Run*>(self->runs));
+    if (self->owner == nullptr) Boundaries::dispose(flat(self->runs));
     Py_XDECREF(self->owner);
     PyTypeObject* const type = Py_TYPE(object);
     type->tp_free(object);
     Py_DECREF(type);  // a type from a specification counts its objects
+}
+
+PyObject* get_area(PyObject* object, void*) {
+    const RunListObject* const self = cast(object);
+    return PyLong_FromLongLong(without_gil(self->count, [&] { return area(self->runs, self->count); }));
 }
 
 PyObject* get_shape(PyObject* object, void*) {
@@ -65,11 +74,13 @@ bool is_run_list(PyObject* object) { return PyObject_TypeCheck(object, run_list_
 
 RunList new_run_list(py::handle type, Boundaries boundaries, Shape shape) {
     const std::int64_t count = boundaries.size() / 2;
-    const auto* const runs = reinterpret_cast<const Run*>(boundaries.release());
+    std::int64_t* const first = boundaries.release();
+    first[-1] = 0;
+    first[2 * count] = shape.size();
     try {
-        return new_object(type, runs, count, shape, nullptr);
+        return new_object(type, reinterpret_cast<const Run*>(first), count, shape, nullptr);
     } catch (...) {
-        std::free(const_cast<Run*>(runs));
+        Boundaries::dispose(first);
         throw;
     }
 }
@@ -81,12 +92,30 @@ RunList new_run_list(py::handle type, const py::array& runs, Shape shape) {
     return new_object(type, static_cast<const Run*>(runs.data()), runs.shape(0), shape, runs.ptr());
 }
 
+RunList complement_of(const RunList& rle) {
+    const py::handle type = py::type::handle_of(rle);
+    const Shape shape = rle.shape();
+    if (shape.size() == 0) return rle;
+    if (rle.owner() == nullptr) {
+        const std::int64_t* const first = flat(rle.runs());
+        const std::int64_t* const last = first + 2 * rle.count();
+        const std::int64_t* const start = first != last && *first == 0 ? first + 1 : first - 1;
+        const std::int64_t* const end = first != last && last[-1] == shape.size() ? last - 1 : last + 1;
+        return new_object(type, reinterpret_cast<const Run*>(start), (end - start) / 2, shape, rle.ptr());
+    }
+    if (is_run_list(rle.owner())) return py::reinterpret_borrow<RunList>(rle.owner());
+    Boundaries boundaries;
+    without_gil(rle.count(), [&] { complement({rle.runs(), rle.count()}, shape.size(), boundaries); });
+    return new_run_list(type, std::move(boundaries), shape);
+}
+
 void bind_run_list(py::module_& m) {
     static PyGetSetDef attributes[] = {
         {"shape", get_shape, nullptr, "Shape of the mask: (height, width).", nullptr},
         {"runs", get_runs, nullptr,
          "Runs: read-only int64 array of shape (n, 2), half-open [start, end), counted from 0 down each column.",
          nullptr},
+        {"area", get_area, nullptr, "Number of foreground pixels.", nullptr},
         {nullptr, nullptr, nullptr, nullptr, nullptr},
     };
     static PyType_Slot slots[] = {

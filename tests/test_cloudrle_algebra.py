@@ -56,6 +56,20 @@ def test_set_operations_are_those_of_the_pixels(masks: list[reference.Mask]) -> 
     assert np.array_equal(a, x.to_mask()), "operands stay as they are"
 
 
+@given(strategies.dense())
+def test_a_mask_and_its_complement_share_their_runs(mask: reference.Mask) -> None:
+    rle = RLE.from_mask(mask)
+    complement = ~rle
+    assert np.shares_memory(rle.runs, complement.runs) == (0 < rle.area < mask.size)
+    copied = ~RLE.from_runs(rle.runs, rle.shape)  # those of an array lie there alone
+    assert is_mask(copied, 1 - mask)
+    del rle
+    assert is_mask(complement, 1 - mask), "the runs outlive the mask that they were of"
+    for both in (complement, copied):
+        assert is_mask(~both, mask)
+        assert is_mask(~~both, 1 - mask)
+
+
 @given(alike(least=1, most=9))
 def test_union_and_intersection_take_any_number_of_masks(masks: list[reference.Mask]) -> None:
     rles = [RLE.from_mask(mask) for mask in masks]

@@ -209,6 +209,9 @@ def test_masks_of_any_order_and_dtype_are_encoded() -> None:
     wanted = pycoco.encode(np.asfortranarray(mask != 0))
     for array in (mask, mask.astype(float), mask.astype(bool), mask[::-1, ::-1][::-1, ::-1], mask.astype(np.uint8)):
         assert coco.encode(array) == wanted
+        stack = np.stack([array, np.zeros_like(array), array], axis=-1)
+        for each in (stack, np.asfortranarray(stack), stack[:, ::-1][:, ::-1]):
+            assert coco.encode(each) == [wanted, coco.encode(np.zeros((3, 4))), wanted]
     assert pycoco.encode(np.asfortranarray(mask.astype(np.uint8))) != wanted
 
 
@@ -219,6 +222,14 @@ def test_counts_of_zero_are_joined_with_their_neighbours() -> None:
     empty = {"size": [2, 2], "counts": [0, 0, 4]}
     assert coco.toBbox(coco.frPyObjects(empty, 2, 2)).tolist() == [0, 0, 0, 0]
     assert coco.area(empty) == 0, "a list of counts is an RLE as well"
+
+
+def test_rles_of_every_kind_are_measured_in_one_list() -> None:
+    kinds: list[Any] = [SQUARE, {"size": (4, 4), "counts": [0, 16]}, {"size": [3, 0], "counts": b"0"}]
+    rles = [*kinds, *kinds[::-1]]
+    assert coco.area(rles).tolist() == [4, 16, 0, 0, 16, 4]
+    boxes = [[1, 1, 2, 2], [0, 0, 4, 4], [0, 0, 0, 0]]
+    assert coco.toBbox(rles).tolist() == boxes + boxes[::-1]
 
 
 def test_more_than_32_bits_of_pixels() -> None:
@@ -247,6 +258,7 @@ def test_polygons_on_a_mask_of_width_0_are_empty() -> None:
 untyped: Any = coco
 REFUSED = [
     (lambda: coco.encode(np.zeros((2, 2, 2, 2))), ValueError, "got an array of shape (2, 2, 2, 2)"),
+    (lambda: coco.encode(np.array([[["a"]]])), TypeError, "mask must have an integer, bool or float dtype, got <U1"),
     (lambda: coco.encode(np.array([["a"]])), TypeError, "mask must have an integer, bool or float dtype, got <U1"),
     (lambda: coco.decode({"size": [4, 4], "counts": b"52"}), RLEError, "the counts add up to 7, but a 4 x 4 mask has"),
     (lambda: coco.area([SQUARE, {"size": [4, 4], "counts": b"Q"}]), RLEError, "row 1: the COCO string stops inside"),

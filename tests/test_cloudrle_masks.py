@@ -48,6 +48,19 @@ def test_masks_come_back_as_they_went_in(mask: reference.Mask, data: st.DataObje
         np.testing.assert_array_equal(out.base, around)
 
 
+@pytest.mark.parametrize("density", [0.0, 1e-4, 0.3, 1.0])
+@pytest.mark.parametrize("dtype", ["?", "u2"])
+def test_masks_of_several_strips_and_blocks_of_rows(density: float, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    mask = (rng.random((390, 1300)) < density).astype(dtype)
+    mask[100:300, 200:900] |= True
+    wanted = reference.counts(mask.astype(np.uint8))
+    wide = np.zeros((400, 1310), dtype)
+    wide[5:-5, 5:-5] = mask
+    for array in (mask, np.asfortranarray(mask), wide[5:-5, 5:-5], np.asfortranarray(wide)[5:-5, 5:-5]):
+        assert RLE.from_mask(array).counts.tolist() == wanted
+
+
 @given(strategies.dense())
 def test_every_way_in_gives_an_equal_rle(mask: reference.Mask) -> None:
     rle = RLE.from_mask(mask)

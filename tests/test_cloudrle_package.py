@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import inspect
 import json
 import pickle
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import cloudrle
-from cloudrle import RLE
+from cloudrle import RLE, coco
+from cloudrle.algebra import RunAlgebra
 
 FIXTURES = Path(__file__).parent / "fixtures/rle"
 FROZEN = json.loads((FIXTURES / "masks.json").read_text())
@@ -67,6 +69,29 @@ def test_every_public_name_exists_and_is_described() -> None:
     for name in cloudrle.__all__:
         assert getattr(cloudrle, name).__doc__, name
     assert cloudrle.simd_level() in ("scalar", "avx2", "avx512")
+
+
+def examples_of(documented: object) -> list[str]:
+    return [example.source for example in doctest.DocTestParser().get_examples(documented.__doc__ or "")]
+
+
+def test_every_function_has_an_example() -> None:
+    public = [getattr(module, name) for module in (cloudrle, coco) for name in module.__all__]
+    functions = [function for function in public if inspect.isroutine(function)]
+    assert len(functions) > 20
+    assert [function.__qualname__ for function in functions if not examples_of(function)] == []
+
+
+def test_every_operation_of_an_rle_has_an_example_of_its_own_or_in_the_class() -> None:
+    shown = "".join(examples_of(RLE) + examples_of(RunAlgebra))
+    names = [name for name in dir(RLE) if not name.startswith("_")]
+    assert [name for name in names if not examples_of(getattr(RLE, name)) and f".{name}" not in shown] == []
+    assert [operator for operator in "&|^-~" if operator not in shown] == []
+
+
+def test_every_dialect_has_an_example() -> None:
+    shown = "".join(examples_of(cloudrle.dialects))
+    assert [name for name in cloudrle.DIALECTS if f'write("{name}")' not in shown] == []
 
 
 def test_stubs_agree_with_the_compiled_modules() -> None:

@@ -114,7 +114,8 @@ class CloudDataset(Sequence[Example]):
         Parameters
         ----------
         annotations
-            COCO JSON file: polygons, uncompressed or compressed runs. The classes are its categories, by id.
+            COCO JSON file: polygons, filled by COCO's rule, uncompressed or compressed runs. The classes are its
+            categories, by id.
         images
             Folder that the images' ``file_name`` is relative to.
 

@@ -229,28 +229,27 @@ def _coco_shape(image: Any, place: str) -> tuple[int, int]:
 
 def _unite_coco(parts: Sequence[tuple[str, Any]], shape: tuple[int, int]) -> RLE:
     """Return the union of an image's annotations of one class, each given as (place, segmentation)."""
-    if not parts:
-        return RLE.from_counts([shape[0] * shape[1]], shape)
-    mask = np.zeros(shape, np.uint8)
-    for place, segmentation in parts:
-        if isinstance(segmentation, list) and segmentation:
-            for polygon in segmentation:
-                mask |= _fill_polygon(_coco_polygon(polygon, place), shape)
-        elif isinstance(segmentation, dict):
-            mask |= _coco_runs(segmentation, shape, place)
-        else:  # [] as well: boxes without masks would train a model to find nothing
-            raise DataError(f"{place}: 'segmentation' must be polygons or runs, got {reprlib.repr(segmentation)}")
-    return RLE.from_mask(mask)
+    masks = [mask for place, segmentation in parts for mask in _coco_masks(segmentation, shape, place)]
+    return RLE.union(masks) if masks else RLE.from_counts([shape[0] * shape[1]], shape)
 
 
-def _coco_runs(segmentation: dict[str, Any], shape: tuple[int, int], place: str) -> NDArray[np.uint8]:
+def _coco_masks(segmentation: Any, shape: tuple[int, int], place: str) -> list[RLE]:
+    if isinstance(segmentation, list) and segmentation:
+        return [RLE.from_polygon(_coco_polygon(polygon, place), shape) for polygon in segmentation]
+    if isinstance(segmentation, dict):
+        return [_coco_runs(segmentation, shape, place)]
+    # [] as well: boxes without masks would train a model to find nothing
+    raise DataError(f"{place}: 'segmentation' must be polygons or runs, got {reprlib.repr(segmentation)}")
+
+
+def _coco_runs(segmentation: dict[str, Any], shape: tuple[int, int], place: str) -> RLE:
     try:
         rle = RLE.from_coco(segmentation)
     except (ValueError, TypeError) as error:  # RLEError is a ValueError
         raise DataError(f"{place}: {error}") from error
     if rle.shape != shape:
         raise DataError(f"{place}: runs for {rle.shape} in an image of {shape} (height, width)")
-    return rle.to_mask()
+    return rle
 
 
 def _coco_polygon(values: Any, place: str) -> NDArray[np.float64]:
@@ -264,18 +263,4 @@ def _coco_polygon(values: Any, place: str) -> NDArray[np.float64]:
         )
     if not (np.abs(array) < 1e9).all():
         raise DataError(f"{place}: a polygon has a point that is not finite or far outside any image")
-    return array.reshape(-1, 2).astype(np.float64)
-
-
-def _fill_polygon(points: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Fill the pixels whose centre lies inside; OpenCV would add those that the outline merely touches."""
-    height, width = shape
-    flips = np.zeros((height, width + 1), np.uint8)  # where a row enters or leaves the polygon
-    for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
-        top, bottom = np.clip(np.ceil(np.sort([y0, y1]) - 0.5), 0, height).astype(int)
-        if top == bottom:
-            continue
-        rows = np.arange(top, bottom)
-        x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
-        flips[rows, np.clip(np.ceil(x - 0.5), 0, width).astype(int)] ^= 1
-    return np.bitwise_xor.accumulate(flips[:, :width], axis=1)
+    return np.asarray(array, np.float64)

@@ -147,7 +147,9 @@ Box bounding_box(const Run* runs, std::int64_t count, std::int64_t height) noexc
     std::int64_t column = box.left * height;  // number of the column's top pixel
     for (std::int64_t i = 0; i < count; ++i) {
         const auto [start, end] = runs[i];
-        if (start >= column + height) column = start / height * height;
+        if (start >= column + height) {  // mostly in the next column, which takes no division
+            column = start - column < 2 * height ? column + height : start / height * height;
+        }
         if (end > column + height) return {0, box.left, height, box.right};  // it takes in a bottom and a top pixel
         box.top = std::min(box.top, start - column);
         box.bottom = std::max(box.bottom, end - column);

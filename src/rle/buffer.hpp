@@ -9,7 +9,8 @@
 
 namespace cloudrle {
 
-// Unlike std::vector it writes no zeros first, and grows by realloc, which moves large blocks without copying them.
+// Unlike std::vector it writes no zeros first, and grows by realloc, which moves large blocks without copying them. In
+// memory one number more has its place before the first, and one behind the last, for who takes the memory over.
 template <class Number>
 class Buffer {
   public:
@@ -26,7 +27,7 @@ class Buffer {
         std::swap(capacity_, other.capacity_);
         return *this;
     }
-    ~Buffer() { std::free(data_); }
+    ~Buffer() { dispose(data_); }
 
     const Number* data() const noexcept { return data_; }
     std::int64_t size() const noexcept { return size_; }
@@ -39,11 +40,15 @@ class Buffer {
     void add(std::int64_t count) noexcept { size_ += count; }
     void clear() noexcept { size_ = 0; }
 
-    // Hands the memory over, to be freed with std::free.
+    // Hands the memory over, to be given to dispose().
     Number* release() {
         constexpr std::int64_t crumbs = 64;                                     // not worth the call
         if (capacity_ - size_ > crumbs || data_ == nullptr) reallocate(size_);  // never null, even for no boundaries
         return std::exchange(data_, nullptr);
+    }
+
+    static void dispose(Number* data) noexcept {
+        if (data != nullptr) std::free(data - 1);
     }
 
   private:
@@ -53,10 +58,10 @@ class Buffer {
     }
 
     void reallocate(std::int64_t capacity) {
-        const std::int64_t kept = capacity > 0 ? capacity : 1;  // realloc to 0 bytes may free
-        void* const moved = std::realloc(data_, static_cast<std::size_t>(kept) * sizeof(Number));
+        void* const block = data_ == nullptr ? nullptr : data_ - 1;
+        void* const moved = std::realloc(block, (static_cast<std::size_t>(capacity) + 2) * sizeof(Number));
         if (moved == nullptr) throw std::bad_alloc();
-        data_ = static_cast<Number*>(moved);
+        data_ = static_cast<Number*>(moved) + 1;
         capacity_ = capacity;
     }
 

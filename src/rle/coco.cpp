@@ -46,40 +46,56 @@ void put_string(const Run* runs, std::int64_t count, std::int64_t size, const Pu
     });
 }
 
-// Turns counts into runs one by one.
+// Turns counts into runs one by one; each lies between 0 and room().
 class Builder {
   public:
-    Builder(std::int64_t size, Run* runs) noexcept : size_(size), runs_(runs) {}
+    Builder(std::int64_t size, Run* runs) noexcept : size_(size), first_(runs), next_(runs) {}
 
     std::int64_t room() const noexcept { return size_ - total_; }
     std::int64_t total() const noexcept { return total_; }
-    std::int64_t runs() const noexcept { return written_; }
-    std::int64_t counts() const noexcept { return counts_; }
+    std::int64_t runs() const noexcept { return next_ - first_; }
 
-    // `pixels` lies between 0 and room().
-    void add(std::int64_t pixels) noexcept {
-        const bool foreground = (counts_++ & 1) != 0;
-        const Run run{total_, total_ + pixels};
-        total_ = run.end;
-        if (!foreground || pixels == 0) return;
-        if (written_ > 0 && runs_[written_ - 1].end == run.start) {
-            runs_[written_ - 1].end = run.end;
+    void skip(std::int64_t background) noexcept { total_ += background; }
+
+    void fill(std::int64_t foreground) noexcept {
+        const std::int64_t start = total_;
+        total_ += foreground;
+        if (foreground == 0) return;
+        if (start == last_end_) {
+            next_[-1].end = total_;
         } else {
-            runs_[written_++] = run;
+            *next_++ = {start, total_};
         }
+        last_end_ = total_;
     }
 
   private:
     std::int64_t size_;
-    Run* runs_;
+    Run* first_;
+    Run* next_;
     std::int64_t total_ = 0;
-    std::int64_t written_ = 0;
-    std::int64_t counts_ = 0;
+    std::int64_t last_end_ = -1;  // of the last run
 };
 
-Result finish(const Builder& builder, std::int64_t position) noexcept {
+Result finish(const Builder& builder, std::int64_t position, std::int64_t counts) noexcept {
     if (builder.room() == 0) return Result{Error::none, builder.runs()};
-    return Result{Error::counts_too_short, 0, position, builder.counts(), builder.total()};
+    return Result{Error::counts_too_short, 0, position, counts, builder.total()};
+}
+
+// Reads a number of one or two characters, as most are; false for others.
+bool read_short_number(const char* text, std::int64_t length, std::int64_t& at, std::int64_t& number) noexcept {
+    const int low = text[at] - kFirst;
+    if (0 <= low && low < kMore) {
+        number = low - 2 * (low & kSign);
+        ++at;
+        return true;
+    }
+    if (low < 0 || text[at] > kLast || at + 1 == length) return false;
+    const int high = text[at + 1] - kFirst;
+    if (high < 0 || high >= kMore) return false;
+    number = (low & kPayload) + (high - 2 * (high & kSign)) * (kPayload + 1);
+    at += 2;
+    return true;
 }
 
 // Reads the number at `at` and moves on behind it; the position in the result is that of a failure.
@@ -124,19 +140,21 @@ Result parse_counts(const std::int64_t* counts, std::int64_t length, Shape shape
     for (std::int64_t i = 0; i < length; ++i) {
         if (counts[i] < 0) return Result{Error::count_negative, 0, i, i + 1, counts[i]};
         if (counts[i] > builder.room()) return Result{Error::count_past_end, 0, i, i + 1, counts[i]};
-        builder.add(counts[i]);
+        (i & 1) == 0 ? builder.skip(counts[i]) : builder.fill(counts[i]);
     }
-    return finish(builder, length);
+    return finish(builder, length, length);
 }
 
-std::int64_t coco_length(const Run* runs, std::int64_t count, std::int64_t size) noexcept {
-    std::int64_t length = 0;
-    put_string(runs, count, size, [&](char) { ++length; });
-    return length;
+std::int64_t coco_room(std::int64_t count, std::int64_t size) noexcept {
+    std::int64_t characters = 1;  // that hold the size and a sign
+    for (std::int64_t rest = size >> 4; rest != 0; rest >>= 5) ++characters;
+    return (2 * count + 1) * characters;
 }
 
-void write_coco(const Run* runs, std::int64_t count, std::int64_t size, char* text) noexcept {
-    put_string(runs, count, size, [&](char c) { *text++ = c; });
+std::int64_t write_coco(const Run* runs, std::int64_t count, std::int64_t size, char* text) noexcept {
+    char* next = text;
+    put_string(runs, count, size, [&](char c) { *next++ = c; });
+    return next - text;
 }
 
 std::int64_t count_coco_numbers(const char* text, std::int64_t length) noexcept {
@@ -147,26 +165,45 @@ std::int64_t count_coco_numbers(const char* text, std::int64_t length) noexcept 
 
 Result parse_coco(const char* text, std::int64_t length, Shape shape, Run* runs) noexcept {
     Builder builder(shape.size(), runs);
-    std::int64_t before[2] = {0, 0};
-    for (std::int64_t at = 0; at < length;) {
+    Result failure;
+    std::int64_t at = 0;
+    std::int64_t index = 0;
+    // Reads the next count, given the one two before it.
+    const auto read = [&](std::int64_t before, std::int64_t& pixels) noexcept {
         const std::int64_t first = at;
-        const std::int64_t index = builder.counts();
         std::int64_t number = 0;
-        const int code = text[at] - kFirst;
-        if (code >= 0 && code < kMore) {  // one character, as most are
-            number = code - 2 * (code & kSign);
-            ++at;
-        } else if (const Result result = read_number(text, length, at, number); result.error != Error::none)
-            return result;
-        std::int64_t& two_before = before[index & 1];
-        const std::int64_t base = index > 2 ? two_before : 0;
-        // Nothing overflows: base lies between 0 and the size of the mask.
-        if (number < -base) return Result{Error::count_negative, 0, first, index + 1, number + base};
-        if (number > builder.room() - base) return Result{Error::count_past_end, 0, first, index + 1, number};
-        two_before = number + base;
-        builder.add(two_before);
+        if (!read_short_number(text, length, at, number)) {
+            std::int64_t behind = at;
+            std::int64_t long_number = 0;
+            failure = read_number(text, length, behind, long_number);
+            if (failure.error != Error::none) return false;
+            at = behind;
+            number = long_number;
+        }
+        ++index;
+        // Compared unsigned, in which what is negative or overflows is too large.
+        const std::uint64_t sum = static_cast<std::uint64_t>(before) + static_cast<std::uint64_t>(number);
+        pixels = static_cast<std::int64_t>(sum);
+        if (sum <= static_cast<std::uint64_t>(builder.room())) return true;
+        failure = number < -before ? Result{Error::count_negative, 0, first, index, pixels}
+                                   : Result{Error::count_past_end, 0, first, index, number};
+        return false;
+    };
+    std::int64_t background = 0;
+    std::int64_t foreground = 0;
+    if (at < length) {  // the first count is none that another is told from
+        std::int64_t pixels = 0;
+        if (!read(0, pixels)) return failure;
+        builder.skip(pixels);
     }
-    return finish(builder, length);
+    while (at < length) {
+        if (!read(foreground, foreground)) return failure;
+        builder.fill(foreground);
+        if (at == length) break;
+        if (!read(background, background)) return failure;
+        builder.skip(background);
+    }
+    return finish(builder, length, index);
 }
 
 }  // namespace cloudrle

@@ -102,12 +102,9 @@ class Writer {
     Result write(const Run* runs, std::int64_t count, Shape shape, Buffer<char>& chars) {
         const std::int64_t size = shape.size();
         switch (dialect_) {
-            case Dialect::coco: {
-                const std::int64_t length = coco_length(runs, count, size);
-                write_coco(runs, count, size, chars.room(length));
-                chars.add(length);
+            case Dialect::coco:
+                chars.add(write_coco(runs, count, size, chars.room(coco_room(count, size))));
                 return {};
-            }
             case Dialect::coco_counts: {
                 const std::int64_t length = counts_length(runs, count, size);
                 numbers_.clear();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "rle/mask_kernels.hpp"
@@ -14,6 +15,8 @@ namespace {
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "bit i of a word is column i: bytes must load lowest first");
 #endif
 
+constexpr int kStrips = 8;         // read side by side: memory gives 512 bytes of a row quicker than 64 of many rows
+constexpr int kStripRows = 128;    // of one strip before those of the next
 constexpr int kTileRows = 64;      // of a strip turned into bytes at once: 4 KiB
 constexpr int kLinePixels = 4096;  // of a column turned into boundaries at once
 
@@ -46,6 +49,16 @@ class Flags {
     const MaskView& mask_;
     std::ptrdiff_t stride_;
     const MaskKernels& kernels_;
+};
+
+// A strip that is being read.
+struct Strip {
+    const std::uint8_t* pixels;
+    std::int64_t left;
+    int columns;
+    std::uint64_t above;  // the row above the next
+    Change* changes;
+    std::int64_t count;
 };
 
 // Finds the changes of a strip, by tiles where its pixels must be turned into bytes first.
@@ -83,35 +96,54 @@ void close_run(const MaskView& mask, Columns columns, std::uint64_t inside, Boun
     boundaries.add(1);
 }
 
+// Appends the boundaries of a strip of which the changes are known.
+void place_strip(const Change* changes, std::int64_t count, std::int64_t left, std::int64_t height,
+                 std::vector<std::uint64_t>& plane, Boundaries& boundaries) {
+    const MaskKernels& kernels = mask_kernels();
+    const std::int64_t total = kernels.count_boundaries(changes, count);
+    std::int64_t* const target = boundaries.room(total + kSlack);
+    if (total <= height) {  // below one a row, measured, counting columns first costs less than turning tiles
+        kernels.place_few(changes, count, left, height, target);
+    } else {
+        plane.assign(as_size((height + 63) / 64 * 64), 0);
+        kernels.place_many(changes, count, left, height, plane.data(), target);
+    }
+    boundaries.add(total);
+}
+
 // Rows lie side by side in memory: read strips of 64 columns row by row.
 void encode_strips(const MaskView& mask, Columns range, Boundaries& boundaries) {
     const std::int64_t height = mask.shape.height;
     const MaskKernels& kernels = mask_kernels();
-    std::vector<Change> changes(as_size(height + 1));
+    const std::unique_ptr<Change[]> changes(new Change[as_size(kStrips * (height + 1))]);  // not written yet
     std::vector<std::uint64_t> plane;
     std::uint64_t carry = pixel_before(mask, range.first, kernels);  // the last pixel of the column before the strip
-    for (std::int64_t left = range.first; left < range.last; left += kColumns) {
-        const int columns = static_cast<int>(std::min<std::int64_t>(kColumns, range.last - left));
-        const std::uint8_t* const strip = mask.data + left * mask.column_stride;
-        // The pixel before the top of a column is the bottom of the column to its left, so a run that goes on
-        // across the seam makes no boundary there.
-        std::uint64_t bottom = 0;
-        find_strip_changes(mask, strip + (height - 1) * mask.row_stride, 0, 1, columns, bottom, changes.data(),
-                           kernels);
-        std::uint64_t above = (bottom << 1) | carry;
-        if (columns < kColumns) above &= (std::uint64_t{1} << columns) - 1;
-        carry = bottom >> (columns - 1);
-
-        const std::int64_t count = find_strip_changes(mask, strip, 0, height, columns, above, changes.data(), kernels);
-        const std::int64_t total = kernels.count_boundaries(changes.data(), count);
-        std::int64_t* const target = boundaries.room(total + kSlack);
-        if (total <= height) {  // below one a row, measured, counting columns first costs less than turning tiles
-            kernels.place_few(changes.data(), count, left, height, target);
-        } else {
-            plane.assign(as_size((height + 63) / 64 * 64), 0);
-            kernels.place_many(changes.data(), count, left, height, plane.data(), target);
+    for (std::int64_t first = range.first; first < range.last; first += kStrips * kColumns) {
+        Strip strips[kStrips];
+        int count = 0;
+        for (std::int64_t left = first; count < kStrips && left < range.last; left += kColumns, ++count) {
+            const int columns = static_cast<int>(std::min<std::int64_t>(kColumns, range.last - left));
+            const std::uint8_t* const pixels = mask.data + left * mask.column_stride;
+            // The pixel before the top of a column is the bottom of the column to its left, so a run that goes on
+            // across the seam makes no boundary there.
+            std::uint64_t bottom = 0;
+            find_strip_changes(mask, pixels + (height - 1) * mask.row_stride, 0, 1, columns, bottom, changes.get(),
+                               kernels);
+            std::uint64_t above = (bottom << 1) | carry;
+            if (columns < kColumns) above &= (std::uint64_t{1} << columns) - 1;
+            carry = bottom >> (columns - 1);
+            strips[count] = {pixels, left, columns, above, changes.get() + count * (height + 1), 0};
         }
-        boundaries.add(total);
+        for (std::int64_t y = 0; y < height; y += kStripRows) {
+            const std::int64_t rows = std::min<std::int64_t>(kStripRows, height - y);
+            for (Strip* strip = strips; strip != strips + count; ++strip) {
+                strip->count += find_strip_changes(mask, strip->pixels + y * mask.row_stride, y, rows, strip->columns,
+                                                   strip->above, strip->changes + strip->count, kernels);
+            }
+        }
+        for (const Strip* strip = strips; strip != strips + count; ++strip) {
+            place_strip(strip->changes, strip->count, strip->left, height, plane, boundaries);
+        }
     }
     close_run(mask, range, carry, boundaries);
 }
@@ -123,17 +155,24 @@ void encode_columns(const MaskView& mask, Columns range, Boundaries& boundaries)
     const Flags flags(mask, mask.row_stride, kernels);
     std::uint8_t line[kLinePixels];
     std::uint64_t before = pixel_before(mask, range.first, kernels);
-    for (std::int64_t x = range.first; x < range.last; ++x) {
-        const std::uint8_t* const column = mask.data + x * mask.column_stride;
-        for (std::int64_t y = 0; y < height; y += kLinePixels) {
-            const int count = static_cast<int>(std::min<std::int64_t>(kLinePixels, height - y));
-            const std::uint8_t* pixels = column + y * mask.row_stride;
+    const auto encode_line = [&](const std::uint8_t* pixels, std::int64_t pixel_count, std::int64_t position) {
+        for (std::int64_t i = 0; i < pixel_count; i += kLinePixels) {
+            const int count = static_cast<int>(std::min<std::int64_t>(kLinePixels, pixel_count - i));
+            const std::uint8_t* part = pixels + i * mask.row_stride;
             if (!flags.are_pixels()) {
-                flags.write(pixels, count, line);
-                pixels = line;
+                flags.write(part, count, line);
+                part = line;
             }
             std::int64_t* const target = boundaries.room(count + kSlack);
-            boundaries.add(kernels.find_boundaries(pixels, count, x * height + y, &before, target));
+            boundaries.add(kernels.find_boundaries(part, count, position + i, &before, target));
+        }
+    };
+    if (mask.column_stride == height * mask.row_stride) {  // no gaps: one column goes on in the next
+        const std::int64_t first = range.first * height;
+        encode_line(mask.data + first * mask.row_stride, range.last * height - first, first);
+    } else {
+        for (std::int64_t x = range.first; x < range.last; ++x) {
+            encode_line(mask.data + x * mask.column_stride, height, x * height);
         }
     }
     close_run(mask, range, before, boundaries);

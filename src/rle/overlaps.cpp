@@ -81,17 +81,37 @@ void overlap_matrix(const std::vector<RunView>& a, const std::vector<RunView>& b
 }
 
 void coco_box_overlaps(const double* a, std::int64_t a_count, const double* b, std::int64_t b_count, const bool* crowd,
-                       double* matrix) noexcept {
-    for (std::int64_t j = 0; j < b_count; ++j) {
+                       double* matrix) {
+    // One side of all boxes after the other, so that the loop over them goes by vectors.
+    const auto count = static_cast<std::size_t>(a_count);
+    std::vector<double> sides(5 * count);
+    double* const left = sides.data();
+    double* const top = left + count;
+    double* const right = top + count;
+    double* const bottom = right + count;
+    double* const own = bottom + count;
+    for (std::size_t i = 0; i < count; ++i) {
+        const double* const box = a + 4 * i;
+        left[i] = box[0];
+        top[i] = box[1];
+        right[i] = box[2] + box[0];
+        bottom[i] = box[3] + box[1];
+        own[i] = box[2] * box[3];
+    }
+    for (std::int64_t j = 0; j < b_count; ++j, matrix += a_count) {
         const double* const other = b + 4 * j;
-        for (std::int64_t i = 0; i < a_count; ++i) {
-            const double* const box = a + 4 * i;
-            const double width = std::min(box[2] + box[0], other[2] + other[0]) - std::max(box[0], other[0]);
-            const double height = std::min(box[3] + box[1], other[3] + other[1]) - std::max(box[1], other[1]);
-            const double own = box[2] * box[3];
+        const double other_left = other[0];
+        const double other_top = other[1];
+        const double other_right = other[2] + other[0];
+        const double other_bottom = other[3] + other[1];
+        const double others = crowd[j] ? 0 : other[2] * other[3];
+        const double counted = crowd[j] ? 0 : 1;  // how often what both share is taken from the sum of the areas
+        for (std::size_t i = 0; i < count; ++i) {
+            const double width = std::min(right[i], other_right) - std::max(left[i], other_left);
+            const double height = std::min(bottom[i], other_bottom) - std::max(top[i], other_top);
             const double shared = width * height;
-            const double all = crowd[j] ? own : own + other[2] * other[3] - shared;
-            *matrix++ = width > 0 && height > 0 ? shared / all : 0;
+            const double ratio = shared / (own[i] + others - counted * shared);
+            matrix[i] = std::min(width, height) > 0 ? ratio : 0;
         }
     }
 }

@@ -18,6 +18,6 @@ void overlap_matrix(const std::vector<RunView>& a, const std::vector<RunView>& b
 // The same of boxes, x, y, width and height, in Fortran order, and as COCO computes it, to the last bit: coverage where
 // `crowd` holds, else IoU.
 void coco_box_overlaps(const double* a, std::int64_t a_count, const double* b, std::int64_t b_count, const bool* crowd,
-                       double* matrix) noexcept;
+                       double* matrix);
 
 }  // namespace cloudrle

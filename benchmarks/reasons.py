@@ -1,0 +1,73 @@
+"""Why a peer is ahead in a row of the table. `python -m pytest benchmarks` fails where one is and no reason is here."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from benchmarks.racing import OURS, Row
+
+AHEAD = 0.97  # of cloudrle's time: what is nearer is noise
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What holds for the cases of an operation whose names match a pattern, against a peer."""
+
+    operation: str
+    cases: str
+    peer: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Lag:
+    """A peer that takes less time than cloudrle in a row, and why."""
+
+    row: Row
+    peer: str
+    reason: str | None
+
+    @property
+    def ratio(self) -> float:
+        """The peer's time over cloudrle's."""
+        return self.row.contenders[self.peer] / self.row.contenders[OURS]
+
+
+_WRITES_ONCE = (
+    "The peer fills its new mask with zeros and paints few runs into it; cloudrle writes each byte once, from the "
+    "changes of each row, which takes the same time for many runs. Where runs are few the two are bound by memory."
+)
+_HUGE = (
+    "A mask beyond all caches: cloudrle writes strips of 64 columns, 64 bytes to a row, so that the changes of a strip "
+    "stay in a cache however many they are; the peer's few long runs go to memory in larger stretches."
+)
+_EMPTY = (
+    "An empty mask is one memset for both: here of memory that the caller gave, there of memory that was just given "
+    "back, and is in a cache."
+)
+
+REASONS = (
+    Reason("RLE.to_mask(out=)", "real *", "rlemasklib", _WRITES_ONCE),
+    Reason("RLE.to_mask(out=)", "smooth 20000 x 20000", "rlemasklib", _HUGE),
+    Reason("decode", "smooth 20000 x 20000", "rlemasklib", _HUGE),
+    Reason("RLE.to_mask(out=)", "empty *", "numba", _EMPTY),
+    Reason("RLE.to_mask(out=)", "real *_Gravel", "numba", _EMPTY),
+)
+
+
+def lags(rows: list[Row]) -> list[Lag]:
+    """Find every peer that is ahead of cloudrle, row by row."""
+    return [
+        Lag(row, peer, _reason(row, peer))
+        for row in rows
+        for peer, time in row.contenders.items()
+        if not peer.startswith(OURS) and time < AHEAD * row.contenders[OURS]
+    ]
+
+
+def _reason(row: Row, peer: str) -> str | None:
+    found = (
+        reason.text
+        for reason in REASONS
+        if (reason.operation, reason.peer) == (row.operation, peer) and fnmatchcase(row.case, reason.cases)
+    )
+    return next(found, None)
