@@ -72,7 +72,7 @@ def test_every_public_name_exists_and_is_described() -> None:
 def test_stubs_agree_with_the_compiled_modules() -> None:
     pytest.importorskip("mypy", reason="mypy is not installed")
     done = subprocess.run(
-        [sys.executable, "-m", "mypy.stubtest", "cloudrle._core", "cloudrle._text"],
+        [sys.executable, "-m", "mypy.stubtest", "cloudrle._core", "cloudrle._text", "cloudseg_sdk.data._area"],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[1],

@@ -26,7 +26,7 @@ from cloudseg_sdk.errors import DataError
 from cloudseg_sdk.files import atomic_path
 
 SHARD = 16  # images: little to lose when killed, and few enough files for a hundred thousand scenes
-_FORMAT = 2  # to be raised when `decode_image` or `stretch` gives other pixels
+_FORMAT = 3  # to be raised when `decode_image` or `stretch` gives other pixels
 
 
 @dataclass(frozen=True)
