@@ -210,7 +210,7 @@ def area_means(image: npt.NDArray[np.uint8], size: Shape) -> npt.NDArray[np.int6
         """Of output pixels, `source` long, with source pixels, `target` long: whole numbers, as are their sums."""
         first, second = np.arange(target)[:, np.newaxis] * source, np.arange(source) * target
         shared = np.minimum(first + source, second + target) - np.maximum(first, second)
-        return np.maximum(shared, 0).astype(np.float64)
+        return np.asarray(np.maximum(shared, 0), np.float64)
 
     height, width, _ = image.shape
     rows = np.tensordot(overlaps(height, size[0]), image.astype(np.float64), (1, 0))

@@ -33,7 +33,8 @@ def images_and_sizes(draw: st.DrawFn) -> tuple[Image, tuple[int, int]]:
 def test_every_value_is_the_mean_of_its_area(case: tuple[Image, tuple[int, int]]) -> None:
     image, size = case
     found = shrink(image, *size)
-    assert (found.shape, found.dtype) == ((*size, 3), np.uint8)
+    assert found.shape == (*size, 3)
+    assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, reference.area_means(image, size))
 
 
