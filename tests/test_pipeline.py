@@ -24,13 +24,12 @@ from numpy.typing import NDArray
 
 from cloudseg_sdk import ModelConfig, Prediction, Segmenter
 from cloudseg_sdk.config import TTA
-from cloudseg_sdk.data.images import Image
+from cloudseg_sdk.data.images import CORES, Image
 from cloudseg_sdk.inference.engines import Engine, Output
 from cloudseg_sdk.inference.pipeline import Loaded, Seen
 from cloudseg_sdk.synthetic import scene
 
 WINDOW = (32, 48)
-CORES = os.cpu_count() or 1
 
 
 @pytest.fixture(scope="module")

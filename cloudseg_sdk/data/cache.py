@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudseg_sdk.data.images import Image, decode_image, read_file, stretch
+from cloudseg_sdk.data.images import READERS, Image, decode_image, read_file, stretch
 from cloudseg_sdk.errors import DataError
 from cloudseg_sdk.files import atomic_path
 
@@ -55,7 +55,7 @@ def cache_images(files: Iterable[Path], size: tuple[int, int], folder: Path | No
     unique = sorted(set(files))
     shards = [unique[start : start + SHARD] for start in range(0, len(unique), SHARD)]
     images: dict[Path, Image] = {}
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(READERS) as pool:
         # In random order, so that processes that build the same cache share the work instead of doing it twice.
         order = np.random.default_rng().permutation(len(shards))
         futures = {pool.submit(_load_shard, shards[number], size, folder): number for number in order}

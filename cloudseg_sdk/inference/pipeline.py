@@ -9,7 +9,6 @@ in order. While it is away the threads finish the jobs that they have, and no lo
 from __future__ import annotations
 
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudseg_sdk.config import ModelConfig
-from cloudseg_sdk.data.images import Content, Image, read_image, stretch
+from cloudseg_sdk.data.images import CORES, READERS, Content, Image, read_image, stretch
 from cloudseg_sdk.data.sources import Images, name_sources
 from cloudseg_sdk.errors import ImageError
 from cloudseg_sdk.inference.engines import Engine, Output
@@ -33,8 +32,6 @@ from cloudseg_sdk.inference.prediction import Prediction
 from cloudseg_sdk.inference.timing import Timing
 from cloudseg_sdk.inference.tta import run_augmented
 from cloudseg_sdk.inference.windows import Tile, Windows, cover
-
-_CORES = os.cpu_count() or 1
 
 _Item = TypeVar("_Item")
 _Out = TypeVar("_Out")
@@ -173,7 +170,7 @@ def _flow(images: Images, plan: Plan, finish: Callable[[Seen], _Out]) -> Generat
     size, ahead = 1, 3
     if windows is None:
         size = plan.options.batch_size
-        ahead = plan.engine.calls + 2 + math.ceil(_CORES / size)
+        ahead = plan.engine.calls + 2 + math.ceil(CORES / size)
     sources = name_sources(images)
     first = list(islice(sources, 2))
     alone = len(first) == 1
@@ -181,7 +178,7 @@ def _flow(images: Images, plan: Plan, finish: Callable[[Seen], _Out]) -> Generat
     del first  # of what was taken, nothing is kept
     length = 0  # of every batch: that of the first, where even unreadable images count
 
-    with _threads(_CORES + 1, plan.engine.calls, 2) as (workers, callers, scenes):
+    with _threads(READERS, plan.engine.calls, 2) as (workers, callers, scenes):
 
         def run_batch(loading: Sequence[Future[Loaded]], length: int) -> list[Future[_Out]]:
             seen = plan.run_batch([future.result() for future in loading], length, alone)
