@@ -1,4 +1,4 @@
-"""The two compiled extensions; pyproject.toml holds everything else."""
+"""The three compiled extensions; pyproject.toml holds everything else."""
 
 from pathlib import Path
 
@@ -39,6 +39,14 @@ core = Pybind11Extension(
     extra_compile_args=["-O3", "-ffp-contract=off", "-fno-trapping-math", "-pthread", *WARNINGS],
     extra_link_args=["-pthread"],
 )
+area = Pybind11Extension(
+    "cloudseg_sdk.data._area",
+    ["src/bind_area.cpp", "src/images/area.cpp"],
+    include_dirs=["src"],
+    depends=HEADERS,
+    cxx_std=17,
+    extra_compile_args=["-O3", *WARNINGS],
+)
 text = Extension(
     "cloudrle._text",
     ["src/bind_text.pyx", *(f"src/rle/{name}.cpp" for name in TEXT)],
@@ -54,6 +62,7 @@ text = Extension(
 setup(
     ext_modules=[
         core,
+        area,
         *cythonize(
             [text], build_dir="build", compiler_directives={"language_level": 3, "freethreading_compatible": True}
         ),

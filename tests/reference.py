@@ -203,6 +203,22 @@ def _bilinear_axis(from_: int, to: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
     return indices, centres - np.floor(centres)
 
 
+def area_means(image: npt.NDArray[np.uint8], size: Shape) -> npt.NDArray[np.int64]:
+    """The mean of the area that each pixel of `size` covers of an image (height, width, channels), halves up."""
+
+    def overlaps(source: int, target: int) -> npt.NDArray[np.float64]:
+        """Of output pixels, `source` long, with source pixels, `target` long: whole numbers, as are their sums."""
+        first, second = np.arange(target)[:, np.newaxis] * source, np.arange(source) * target
+        shared = np.minimum(first + source, second + target) - np.maximum(first, second)
+        return np.asarray(np.maximum(shared, 0), np.float64)
+
+    height, width, _ = image.shape
+    rows = np.tensordot(overlaps(height, size[0]), image.astype(np.float64), (1, 0))
+    sums = np.tensordot(overlaps(width, size[1]), rows, (1, 1)).transpose(1, 0, 2).astype(np.int64)
+    means: npt.NDArray[np.int64] = (2 * sums + height * width) // (2 * height * width)
+    return means
+
+
 def resized_maps(maps: Mask, size: Shape) -> npt.NDArray[np.float32]:
     """Probabilities (height, width, classes) resized in float32: OpenCV's INTER_LINEAR, x first."""
     maps = maps / np.float32(255) if maps.dtype == np.uint8 else maps

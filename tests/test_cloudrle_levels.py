@@ -1,4 +1,4 @@
-"""Every test of the codec, at every SIMD level below the one that this machine has."""
+"""Every test of the kernels, at every SIMD level below the one that this machine has."""
 
 import os
 import subprocess
@@ -11,7 +11,8 @@ import cloudrle
 
 LEVELS = ("scalar", "avx2", "avx512")
 HERE = Path(__file__).parent
-SUITES = sorted(str(path) for path in HERE.glob("test_cloudrle_*.py") if path.name != Path(__file__).name)
+CODEC = sorted(str(path) for path in HERE.glob("test_cloudrle_*.py") if path.name != Path(__file__).name)
+SUITES = [*CODEC, str(HERE / "test_area.py")]
 
 
 def run(code_or_tests: list[str], level: str) -> subprocess.CompletedProcess[str]:
@@ -22,7 +23,7 @@ def run(code_or_tests: list[str], level: str) -> subprocess.CompletedProcess[str
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_the_codec_does_the_same_at_a_lower_level(level: str) -> None:
+def test_the_kernels_do_the_same_at_a_lower_level(level: str) -> None:
     if LEVELS.index(level) >= LEVELS.index(cloudrle.simd_level()):
         pytest.skip(f"this process runs at {cloudrle.simd_level()} already")
     done = run(["-m", "pytest", "-q", "-p", "no:cacheprovider", *SUITES], level)

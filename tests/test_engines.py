@@ -149,8 +149,10 @@ def test_each_batch_shape_is_compiled_once(saved: Path, images: NDArray[np.uint8
         found = list(pool.map(engine.run, [images] * 16))
     assert engine.compilations == 1
     assert {output.maps.tobytes() for output in found} == {engine.run(images).maps.tobytes()}
-    engine.run(images[:1])
+    one = engine.run(images[:1])
     assert engine.compilations == 2
+    assert distance(engine.run(images[:1], alone=True), one) < 1e-6
+    assert engine.compilations == (3 if name == "openvino" else 2)  # for all cores, and for its share of them
 
 
 def test_onnx_runtime_is_thread_safe(saved: Path, images: NDArray[np.uint8]) -> None:

@@ -162,7 +162,8 @@ def test_what_cannot_be_is_refused_before_any_image_is_read(
     assert str(caught.value) == words
 
 
-def test_a_batch_that_nobody_chose_fits_the_engine_and_the_memory(engine: OpenVINOEngine) -> None:
+def test_a_batch_that_nobody_chose_fits_the_engine_and_the_memory() -> None:
+    engine = Brightness()  # four at a time
     assert choose_options({}, CONFIG, PLAIN, engine).batch_size == engine.batch_size
     assert choose_options({"batch_size": "auto"}, CONFIG, PLAIN, engine).batch_size == engine.batch_size
     assert choose_options({"batch_size": 100}, CONFIG, PLAIN, engine).batch_size == 100
@@ -244,7 +245,7 @@ class Brightness:
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
 
-    def run(self, images: NDArray[np.uint8]) -> Output:
+    def run(self, images: NDArray[np.uint8], *, alone: bool = False) -> Output:
         self.shapes.append(images.shape)
         height, width = images.shape[1:3]
         cells = images.reshape(-1, height // 2, 2, width // 2, 2, 3).mean(axis=(2, 4)) / 255
@@ -335,7 +336,7 @@ def test_windows_cover_everything(length: int, window: int, overlap: float) -> N
 class Slow(Brightness):
     """The same, asleep for a while."""
 
-    def run(self, images: NDArray[np.uint8]) -> Output:
+    def run(self, images: NDArray[np.uint8], *, alone: bool = False) -> Output:
         time.sleep(0.03)
         return super().run(images)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import math
 import os
 import re
 import signal
@@ -22,7 +23,8 @@ import pytest
 from numpy.typing import NDArray
 
 from cloudseg_sdk import ModelConfig, Prediction, Segmenter
-from cloudseg_sdk.data.images import Image
+from cloudseg_sdk.config import TTA
+from cloudseg_sdk.data.images import CORES, Image
 from cloudseg_sdk.inference.engines import Engine, Output
 from cloudseg_sdk.inference.pipeline import Loaded, Seen
 from cloudseg_sdk.synthetic import scene
@@ -60,14 +62,16 @@ class Watched:
         self._engine = engine
         self._lock = threading.Lock()
         self.now = self.most = self.total = 0
+        self.alone: list[bool] = []
 
-    def run(self, images: NDArray[np.uint8]) -> Output:
+    def run(self, images: NDArray[np.uint8], *, alone: bool = False) -> Output:
         with self._lock:
             self.total += 1
+            self.alone.append(alone)
             self.now += 1
             self.most = max(self.most, self.now)
         try:
-            return self._engine.run(images)
+            return self._engine.run(images, alone=alone)
         finally:
             with self._lock:
                 self.now -= 1
@@ -101,7 +105,7 @@ def test_a_stream_takes_no_more_images_than_it_says(
 ) -> None:
     segmenter, engine = watched
     batch_size = engine.batch_size if batch_size is None else batch_size
-    ahead = (engine.calls + 2) * batch_size or 3
+    ahead = (engine.calls + 2 + math.ceil(CORES / batch_size)) * batch_size if batch_size else 3
     taken, threads, furthest = 0, set(), 0
 
     def endless() -> Iterator[Image]:
@@ -121,11 +125,20 @@ def test_a_stream_takes_no_more_images_than_it_says(
     stream.close()
 
 
+@pytest.mark.parametrize("tta", ["none", "flips"])
+def test_one_image_has_the_engine_to_itself(watched: tuple[Segmenter, Watched], images: list[Image], tta: TTA) -> None:
+    segmenter, engine = watched
+    for given, alone in ((images[:1], True), (images[:2], False), (images, False)):
+        engine.alone.clear()
+        segmenter.predict(given, tta=tta)
+        assert set(engine.alone) == {alone}
+
+
 def test_nothing_of_a_finished_image_is_kept(watched: tuple[Segmenter, Watched], images: list[Image]) -> None:
     """Not even in the deques, frames and futures of a stream that goes on."""
 
     segmenter, engine = watched
-    ahead = (engine.calls + 2) * 2
+    ahead = (engine.calls + 2 + math.ceil(CORES / 2)) * 2
 
     def alive() -> int:
         return sum(isinstance(item, Loaded | Seen) for item in gc.get_objects())
@@ -196,7 +209,7 @@ def test_an_exception_of_the_engine_arrives_unchanged(
     segmenter, engine = watched
     error = MemoryError("no room")
 
-    def fail(_: object) -> Output:
+    def fail(_: object, *, alone: bool) -> Output:
         raise error
 
     monkeypatch.setattr(engine, "run", fail)

@@ -408,9 +408,9 @@ class Recorder:
         self._engine = engine
         self.shapes: list[tuple[int, ...]] = []
 
-    def run(self, images: NDArray[np.uint8]) -> Output:
+    def run(self, images: NDArray[np.uint8], *, alone: bool = False) -> Output:
         self.shapes.append(images.shape)
-        return self._engine.run(images)
+        return self._engine.run(images, alone=alone)
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ def test_every_batch_keeps_its_shape(engine: OpenVINOEngine, images: NDArray[np.
     class Recorder:
         name, batch_size, calls = "recorder", 3, 1
 
-        def run(self, batch: NDArray[np.uint8]) -> Output:
+        def run(self, batch: NDArray[np.uint8], *, alone: bool = False) -> Output:
             assert batch.flags.c_contiguous
             shapes.append(batch.shape)
             return engine.run(batch)

@@ -21,12 +21,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudseg_sdk.data.images import Image, decode_image, read_file, stretch
+from cloudseg_sdk.data.images import READERS, Image, decode_image, read_file, stretch
 from cloudseg_sdk.errors import DataError
 from cloudseg_sdk.files import atomic_path
 
 SHARD = 16  # images: little to lose when killed, and few enough files for a hundred thousand scenes
-_FORMAT = 2  # to be raised when `decode_image` or `stretch` gives other pixels
+_FORMAT = 3  # to be raised when `decode_image` or `stretch` gives other pixels
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def cache_images(files: Iterable[Path], size: tuple[int, int], folder: Path | No
     unique = sorted(set(files))
     shards = [unique[start : start + SHARD] for start in range(0, len(unique), SHARD)]
     images: dict[Path, Image] = {}
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(READERS) as pool:
         # In random order, so that processes that build the same cache share the work instead of doing it twice.
         order = np.random.default_rng().permutation(len(shards))
         futures = {pool.submit(_load_shard, shards[number], size, folder): number for number in order}

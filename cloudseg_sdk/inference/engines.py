@@ -55,8 +55,11 @@ class Engine(Protocol):
     batch_size: int
     calls: int
 
-    def run(self, images: NDArray[np.uint8]) -> Output:
-        """Run a batch of RGB images ``(N, *input_size, 3)``."""
+    def run(self, images: NDArray[np.uint8], *, alone: bool = False) -> Output:
+        """Run a batch of RGB images ``(N, *input_size, 3)``.
+
+        `alone` says that no other call will run beside this one, which may then take all cores to itself.
+        """
         ...
 
 
@@ -86,7 +89,7 @@ class KerasEngine:
         """How many batch shapes were compiled for."""
         return len(self._shapes)
 
-    def run(self, images: NDArray[np.uint8]) -> Output:
+    def run(self, images: NDArray[np.uint8], *, alone: bool = False) -> Output:
         """See :class:`Engine`."""
         with self._lock, keras_device(self._device):
             self._shapes.add(images.shape)
@@ -118,9 +121,9 @@ class EnsembleEngine:
         self.batch_size = min(engine.batch_size for engine in engines)
         self.calls = max(engine.calls for engine in engines)
 
-    def run(self, images: NDArray[np.uint8]) -> Output:
+    def run(self, images: NDArray[np.uint8], *, alone: bool = False) -> Output:
         """See :class:`Engine`."""
-        return Output.mean([engine.run(images) for engine in self._engines])
+        return Output.mean([engine.run(images, alone=alone) for engine in self._engines])
 
 
 # The first inference of a process makes tables in OpenVINO's bindings, each behind a lock of C++ and with the GIL given
@@ -129,10 +132,11 @@ _warm, _warming = threading.Event(), threading.Lock()
 
 
 class OpenVINOEngine:
-    """Compiles an ONNX graph for the CPU, once for each batch shape.
+    """Compiles an ONNX graph for the CPU, once for each batch shape, and anew for calls that run alone.
 
-    One image runs on all cores. Batches run on several streams of cores at once, a call on each, which takes 5 to 10%
-    less time for an image in bfloat16 and as much in float32 (two cores; a network of 1.7 million parameters).
+    A call that runs alone has all cores. The others run on several streams of cores at once, a call on each, and each
+    with one image: batches of 2 or 4 take from 7% less to 7% more time for an image, by network and precision (two
+    cores), and the last of them would be padded.
 
     Parameters
     ----------
@@ -147,7 +151,7 @@ class OpenVINOEngine:
     """
 
     name = "openvino"
-    batch_size = 4
+    batch_size = 1
     calls = max(2, (os.cpu_count() or 1) // 4)
 
     def __init__(
@@ -167,40 +171,41 @@ class OpenVINOEngine:
         self._core = core
         # Left alone, OpenVINO picks bfloat16 where the CPU has it.
         self._precision = {"float32": "f32", "bfloat16": "bf16"}[precision]
-        self._compiled: dict[tuple[int, ...], Any] = {}
+        self._compiled: dict[tuple[tuple[int, ...], bool], Any] = {}  # by shape, and whether calls run alone
         self._lock = threading.Lock()
         self._local = threading.local()
 
     @property
     def compilations(self) -> int:
-        """How many batch shapes were compiled for."""
+        """How often the graph was compiled."""
         return len(self._compiled)
 
-    def run(self, images: NDArray[np.uint8]) -> Output:
+    def run(self, images: NDArray[np.uint8], *, alone: bool = False) -> Output:
         """See :class:`Engine`."""
-        request = self._request(images.shape)
+        request = self._request(images.shape, alone)
         if _warm.is_set():
-            result = request.infer([images], share_inputs=True)
+            result = request.infer([images], share_inputs=True, share_outputs=True)
         else:
             with _warming:
-                result = request.infer([images], share_inputs=True)
+                result = request.infer([images], share_inputs=True, share_outputs=True)
                 _warm.set()
         return Output(*(np.array(result[number], np.float32) for number in range(len(result))))
 
-    def _request(self, shape: tuple[int, ...]) -> Any:
+    def _request(self, shape: tuple[int, ...], alone: bool) -> Any:
         """Return an inference request of this thread's own: requests cannot be shared, compiled models can."""
         requests = self._local.__dict__.setdefault("requests", {})
-        if shape not in requests:
+        key = (shape, alone)
+        if key not in requests:
             with self._lock:
-                if shape not in self._compiled:
+                if key not in self._compiled:
                     self._model.reshape(list(shape))
-                    self._compiled[shape] = self._core.compile_model(self._model, "CPU", self._options(shape[0]))
-            requests[shape] = self._compiled[shape].create_infer_request()
-        return requests[shape]
+                    self._compiled[key] = self._core.compile_model(self._model, "CPU", self._options(alone))
+            requests[key] = self._compiled[key].create_infer_request()
+        return requests[key]
 
-    def _options(self, count: int) -> dict[str, str]:
+    def _options(self, alone: bool) -> dict[str, str]:
         options = {"INFERENCE_PRECISION_HINT": self._precision}
-        if count == 1:
+        if alone:
             return {**options, "PERFORMANCE_HINT": "LATENCY"}
         return {**options, "PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": str(self.calls)}
 
@@ -254,7 +259,7 @@ class ONNXRuntimeEngine:
 
     compilations = 1  # for every shape
 
-    def run(self, images: NDArray[np.uint8]) -> Output:
+    def run(self, images: NDArray[np.uint8], *, alone: bool = False) -> Output:
         """See :class:`Engine`."""
         return Output(*self._session.run(None, {"images": images}))
 

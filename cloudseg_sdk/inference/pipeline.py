@@ -8,12 +8,13 @@ in order. While it is away the threads finish the jobs that they have, and no lo
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from time import perf_counter
 from typing import TypeVar
 
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudseg_sdk.config import ModelConfig
-from cloudseg_sdk.data.images import Content, Image, read_image, stretch
+from cloudseg_sdk.data.images import CORES, READERS, Content, Image, read_image, stretch
 from cloudseg_sdk.data.sources import Images, name_sources
 from cloudseg_sdk.errors import ImageError
 from cloudseg_sdk.inference.engines import Engine, Output
@@ -79,13 +80,13 @@ class Plan:
             pixels = stretch(pixels, self.config.input_size)
         return Loaded(name, shape, pixels, timing=Timing(1, read=read - start, stretch=perf_counter() - read))
 
-    def run_batch(self, images: Sequence[Loaded], length: int) -> list[Seen]:
+    def run_batch(self, images: Sequence[Loaded], length: int, alone: bool) -> list[Seen]:
         """Run the readable ones of `images` as one batch, padded to `length`, so that the engine compiles once."""
         pixels = [image.pixels for image in images if image.pixels is not None]
         if not pixels:
             return [Seen(image) for image in images]
         start = perf_counter()
-        outputs = self._run(pixels, length).images()
+        outputs = self._run(pixels, length, alone=alone).images()
         timing = Timing(engine=(perf_counter() - start) / len(pixels))
         return [
             Seen(image)
@@ -119,10 +120,10 @@ class Plan:
         output = self._run(pixels, self.options.batch_size)
         return output, Timing(stretch=cut - start, engine=perf_counter() - cut)
 
-    def _run(self, pixels: Sequence[Image], length: int) -> Output:
+    def _run(self, pixels: Sequence[Image], length: int, *, alone: bool = False) -> Output:
         batch = np.zeros((length, *pixels[0].shape), np.uint8)
         np.stack(pixels, out=batch[: len(pixels)])
-        return run_augmented(self.engine, batch, self.options.decision.tta)
+        return run_augmented(self.engine, batch, self.options.decision.tta, alone=alone)
 
     def decide(self, seen: Seen) -> Prediction:
         """Make the masks of one image."""
@@ -149,8 +150,8 @@ def predict_images(
 ) -> Generator[Prediction, None, None]:
     """Yield a prediction for each image, in order.
 
-    At most ``(engine.calls + 2) * batch_size`` of the images taken from `images` are not yielded yet; of those that are
-    cut into windows, 3.
+    At most ``(engine.calls + 2) * batch_size`` of the images taken from `images`, and one for each core, rounded up to
+    whole batches, are not yielded yet; of those that are cut into windows, 3.
     """
     plan = Plan(engine, config, options)
     return _flow(images, plan, plan.decide)
@@ -166,14 +167,21 @@ def run_images(images: Images, engine: Engine, config: ModelConfig, options: Opt
 def _flow(images: Images, plan: Plan, finish: Callable[[Seen], _Out]) -> Generator[_Out, None, None]:
     """Yield `finish` of each image, from threads that end with the generator."""
     windows = plan.options.windows
-    size, ahead = (plan.options.batch_size, plan.engine.calls + 2) if windows is None else (1, 3)
+    size, ahead = 1, 3
+    if windows is None:
+        size = plan.options.batch_size
+        ahead = plan.engine.calls + 2 + math.ceil(CORES / size)
     sources = name_sources(images)
+    first = list(islice(sources, 2))
+    alone = len(first) == 1
+    sources = chain(first, sources)
+    del first  # of what was taken, nothing is kept
     length = 0  # of every batch: that of the first, where even unreadable images count
 
-    with _threads(None, plan.engine.calls, 2) as (workers, callers, scenes):
+    with _threads(READERS, plan.engine.calls, 2) as (workers, callers, scenes):
 
         def run_batch(loading: Sequence[Future[Loaded]], length: int) -> list[Future[_Out]]:
-            seen = plan.run_batch([future.result() for future in loading], length)
+            seen = plan.run_batch([future.result() for future in loading], length, alone)
             return [workers.submit(finish, one) for one in seen]
 
         def run_scene(loading: Sequence[Future[Loaded]], windows: Windows) -> list[Future[_Out]]:
@@ -206,7 +214,7 @@ def _results(job: Future[list[Future[_Out]]]) -> Iterator[_Out]:
 
 
 @contextmanager
-def _threads(*counts: int | None) -> Iterator[list[ThreadPoolExecutor]]:
+def _threads(*counts: int) -> Iterator[list[ThreadPoolExecutor]]:
     """Make pools of threads, which start when first used; at the end drop what waits, and wait for what runs."""
     pools = [ThreadPoolExecutor(count, thread_name_prefix="cloudseg") for count in counts]
     try:
