@@ -8,7 +8,7 @@ Field numbers are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.prot
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cloudseg_sdk.errors import BundleError, MissingExtraError
 
 Weights = Mapping[str, NDArray[np.floating[Any]]]
+_Buffer: TypeAlias = bytes | NDArray[np.uint8]
 
 _MODEL_GRAPH, _GRAPH_INITIALIZER, _NODE_INPUT = 7, 5, 1
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_DATA = 1, 2, 8, 9
@@ -23,21 +24,21 @@ _FLOAT = 1
 
 
 def fill_graph(graph: bytes, weights: Weights) -> bytes:
-    """Append the weights that the nodes of an ONNX graph take by name, as float32.
+    """Append the kernels that the nodes of an ONNX graph take by name, as float32.
 
     Parameters
     ----------
     graph
         ONNX bytes. A graph that names none of `weights` comes back as it is.
     weights
-        float32 or float16, by the path of their variable.
+        float32 or float16, by the path of their variable. Kernels are those of more than one axis.
     """
-    return graph + _initializers(graph, weights)
+    return b"".join([graph, *_initializers(graph, weights)])
 
 
 def strip_graph(graph: bytes, weights: Weights) -> bytes:
     """Undo :func:`fill_graph` with the same weights; a graph that was not filled with them comes back as it is."""
-    return graph.removesuffix(_initializers(graph, weights))
+    return graph.removesuffix(b"".join(_initializers(graph, weights)))
 
 
 def choose_outputs(names: Sequence[Collection[str]], level: int | None) -> list[int]:
@@ -76,16 +77,22 @@ def keep_outputs(graph: bytes, level: int | None, texts: Mapping[str, str] | Non
     return bytes(cut.SerializeToString())
 
 
-def _initializers(graph: bytes, weights: Weights) -> bytes:
-    named = {name: array for name, array in weights.items() if _text(_NODE_INPUT, name.encode()) in graph}
-    tensors = b"".join(_text(_GRAPH_INITIALIZER, _tensor(name, array)) for name, array in named.items())
-    return _text(_MODEL_GRAPH, tensors) if named else b""
+def _initializers(graph: bytes, weights: Weights) -> list[_Buffer]:
+    kernels = {name: array for name, array in weights.items() if array.ndim > 1}
+    named = {name: array for name, array in kernels.items() if _text(_NODE_INPUT, name.encode()) in graph}
+    tensors = [part for name, array in named.items() for part in _nested(_GRAPH_INITIALIZER, _tensor(name, array))]
+    return _nested(_MODEL_GRAPH, tensors) if named else []
 
 
-def _tensor(name: str, array: NDArray[np.floating[Any]]) -> bytes:
+def _tensor(name: str, array: NDArray[np.floating[Any]]) -> list[_Buffer]:
     dims = b"".join(_number(_TENSOR_DIMS, length) for length in array.shape)
-    data = np.ascontiguousarray(array, "<f4").tobytes()
-    return dims + _number(_TENSOR_TYPE, _FLOAT) + _text(_TENSOR_NAME, name.encode()) + _text(_TENSOR_DATA, data)
+    about = dims + _number(_TENSOR_TYPE, _FLOAT) + _text(_TENSOR_NAME, name.encode())
+    return [about, *_nested(_TENSOR_DATA, [np.ascontiguousarray(array, "<f4").reshape(-1).view(np.uint8)])]
+
+
+def _nested(field: int, parts: Sequence[_Buffer]) -> list[_Buffer]:
+    """Return the parts of a field that holds `parts`, which are not copied: a network has tens of megabytes."""
+    return [_varint(field << 3 | 2) + _varint(sum(map(len, parts))), *parts]
 
 
 def _number(field: int, value: int) -> bytes:

@@ -19,7 +19,6 @@ from cloudseg_sdk.inference.pipeline import predict_images, run_images
 from cloudseg_sdk.inference.prediction import Prediction, Predictions
 from cloudseg_sdk.metrics import Report, truth_at_metric_size
 from cloudseg_sdk.network import Choice, EngineName, Network, Parts, Precision, import_keras
-from cloudseg_sdk.training.config import TrainConfig
 
 if TYPE_CHECKING:
     import keras
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from cloudseg_sdk.inference.bulk import BulkReport
     from cloudseg_sdk.training.calibrate import Calibration
     from cloudseg_sdk.training.checkpoints import History
+    from cloudseg_sdk.training.config import TrainConfig
 
 
 class Segmenter:
@@ -301,6 +301,7 @@ class Segmenter:
         """
         network = self._only_network()
         model = network.model
+        from cloudseg_sdk.training.config import TrainConfig
         from cloudseg_sdk.training.devices import Devices
         from cloudseg_sdk.training.fit import fit_network, load_training_data
 

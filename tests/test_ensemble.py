@@ -207,3 +207,14 @@ def test_a_damaged_ensemble_is_refused_with_the_name_of_the_part(files: list[Pat
     data[start] ^= 1
     path.write_bytes(data)
     assert refusal().startswith("PATH: member2.cloudseg is damaged")
+
+
+def test_an_ensemble_cut_off_behind_a_member_is_not_that_member(files: list[Path], tmp_path: Path) -> None:
+    """A member is an archive itself, which zipfile would find at the end of the file."""
+    path = whole(tmp_path / "all.cloudseg", tuple(read_bundle(path) for path in files[:2]))
+    with zipfile.ZipFile(path) as archive:
+        start, end = (archive.getinfo(f"member{number}.cloudseg").header_offset for number in (1, 2))
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.raises(BundleError, match=r"a damaged one: its archive begins at byte [\d,]+ only") as caught:
+        read_bundle(path)
+    assert f"{start + 30 + len('member1.cloudseg'):,}" in str(caught.value)

@@ -672,7 +672,7 @@ def test_constants_that_are_no_kernels_stay() -> None:
 def test_filled_weights_are_what_onnx_reads() -> None:
     weights: dict[str, NDArray[Any]] = {
         "a/kernel": np.arange(600, dtype=np.float16).reshape(2, 300),
-        "ünï": np.array(7, np.float32),
+        "ünï": np.full((1, 1), 7, np.float32),
         "empty": np.zeros((0, 3), np.float32),
         "a": np.ones(1, np.float32),  # not named, though a part of a name
     }
@@ -688,3 +688,4 @@ def test_filled_weights_are_what_onnx_reads() -> None:
     others = {**weights, "a/kernel": weights["a/kernel"] + 1}
     assert strip_graph(filled, others) == filled
     assert fill_graph(graph, {"a": weights["a"]}) == graph
+    assert fill_graph(graph, {"ünï": np.ones(1, np.float32)}) == graph  # named, but no kernel
