@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cloudseg_sdk.errors import BundleError, MissingExtraError
 
 Weights = Mapping[str, NDArray[np.floating[Any]]]
-_Buffer: TypeAlias = bytes | NDArray[np.uint8]
+_Buffer: TypeAlias = bytes | memoryview
 
 _MODEL_GRAPH, _GRAPH_INITIALIZER, _NODE_INPUT = 7, 5, 1
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_DATA = 1, 2, 8, 9
@@ -87,7 +87,7 @@ def _initializers(graph: bytes, weights: Weights) -> list[_Buffer]:
 def _tensor(name: str, array: NDArray[np.floating[Any]]) -> list[_Buffer]:
     dims = b"".join(_number(_TENSOR_DIMS, length) for length in array.shape)
     about = dims + _number(_TENSOR_TYPE, _FLOAT) + _text(_TENSOR_NAME, name.encode())
-    return [about, *_nested(_TENSOR_DATA, [np.ascontiguousarray(array, "<f4").reshape(-1).view(np.uint8)])]
+    return [about, *_nested(_TENSOR_DATA, [np.ascontiguousarray(array, "<f4").reshape(-1).view(np.uint8).data])]
 
 
 def _nested(field: int, parts: Sequence[_Buffer]) -> list[_Buffer]:

@@ -97,7 +97,15 @@ def test_every_dialect_has_an_example() -> None:
 def test_stubs_agree_with_the_compiled_modules() -> None:
     pytest.importorskip("mypy", reason="mypy is not installed")
     done = subprocess.run(
-        [sys.executable, "-m", "mypy.stubtest", "cloudrle._core", "cloudrle._text", "cloudseg_sdk.data._area"],
+        [
+            sys.executable,
+            "-m",
+            "mypy.stubtest",
+            "--mypy-config-file=pyproject.toml",
+            "cloudrle._core",
+            "cloudrle._text",
+            "cloudseg_sdk.data._area",
+        ],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[1],
