@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import pickle
+import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import count, islice
@@ -137,7 +139,7 @@ class _JobPredictor(BatchPredictor):
         if self.settings != wanted:
             raise ConfigError(f"the model {str(model)!r} is not the same on all nodes; copy it to each, or share it")
 
-    def __call__(self, batch: Batch) -> dict[str, list[bytes]]:  # type: ignore[override]
+    def __call__(self, batch: Batch) -> dict[str, list[bytes]]:
         try:
             found: list[Prediction] | list[CloudsegError] = list(self.predict(batch))
         except CloudsegError as error:  # a result like others, because Ray would make a traceback of it
@@ -183,7 +185,7 @@ def predict_dataset(
     num_cpus, num_gpus
         What Ray reserves for each. On a CPU, the cores that its network runs on.
     images_per_call
-        Images that an actor is given at once: with ``bytes``, it holds the files of so many, and more are on the way.
+        Images that an actor is given at once, at most: with ``bytes``, it holds the files of so many.
     part_size
         Images in a part. A kill costs those of one part, and those in the actors.
     resume
@@ -216,7 +218,7 @@ def predict_dataset(
     for name, value in (("images_per_call", images_per_call), ("part_size", part_size)):
         if type(value) is not int or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-    actors = _actor_pool(concurrency)
+    least, most = _actors(concurrency)
     names = None if isinstance(images, ray.data.Dataset) else _list_once(images)
     reserved = {"num_cpus": num_cpus, "num_gpus": num_gpus}
 
@@ -228,18 +230,21 @@ def predict_dataset(
     with open_parts(folder, (0, 1), {**settings, "images": "those of a Ray cluster"}, resume=resume) as parts:
         finished = parts.clear_unfinished()
         if names is None:
-            total, done, dataset = None, len(finished), _without(images, finished)
+            total, done, size = None, len(finished), images_per_call
+            dataset = _without(images, finished)
         else:
             left = [name for name in names if name not in finished]
-            total, done, dataset = len(names), len(names) - len(left), _paths_dataset(left, images_per_call)
+            total, done = len(names), len(names) - len(left)
+            size = min(images_per_call, math.ceil(len(left) / most))  # or some actors would have nothing to do
+            dataset = _paths_dataset(left, size) if left else None
         if dataset is not None:
             found = _take(
                 dataset.map_batches(
                     _JobPredictor,
                     fn_constructor_args=[settings, model],
                     fn_constructor_kwargs=options,
-                    compute=actors,
-                    batch_size=images_per_call,
+                    compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most),
+                    batch_size=size,
                     **reserved,
                 )
             )
@@ -291,14 +296,14 @@ def _list_once(images: Images) -> list[str]:
     return names
 
 
-def _paths_dataset(names: list[str], size: int) -> ray.data.Dataset | None:
-    """Return paths in blocks of `size`, because results come by the block; None where there are no paths."""
-    if not names:
-        return None
+def _paths_dataset(names: list[str], size: int) -> ray.data.Dataset:
+    """Return paths in blocks of one call each, because results come by the block."""
     import pyarrow as pa
     import ray.data
 
-    return ray.data.from_arrow([pa.table({"path": names[start : start + size]}) for start in range(0, len(names), size)])
+    return ray.data.from_arrow(
+        [pa.table({"path": names[start : start + size]}) for start in range(0, len(names), size)]
+    )
 
 
 def _without(dataset: Any, finished: set[str]) -> ray.data.Dataset:
@@ -351,8 +356,6 @@ def _as_source(name: str, content: str | bytes) -> Source:
 
 def _reserved_cpus() -> int | None:
     """Return how many cores Ray has reserved for this actor; None where that is not said, or outside of Ray."""
-    import sys
-
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():
         return None
@@ -360,13 +363,13 @@ def _reserved_cpus() -> int | None:
     return max(1, int(cpus)) if cpus else None
 
 
-def _actor_pool(concurrency: int | tuple[int, int]) -> ray.data.ActorPoolStrategy:
-    import ray.data
-
+def _actors(concurrency: int | tuple[int, int]) -> tuple[int, int]:
     least, most = concurrency if isinstance(concurrency, tuple) and len(concurrency) == 2 else (concurrency,) * 2
     if type(least) is not int or type(most) is not int or not 1 <= least <= most:
-        raise ValueError(f"concurrency must be a number of actors, or (least, most), of at least 1, got {concurrency!r}")
-    return ray.data.ActorPoolStrategy(min_size=least, max_size=most)
+        raise ValueError(
+            f"concurrency must be a number of actors, or (least, most), of at least 1, got {concurrency!r}"
+        )
+    return least, most
 
 
 def _import_ray() -> Any:

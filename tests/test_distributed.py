@@ -389,6 +389,10 @@ def test_what_a_row_does_wrong_is_said_in_its_own_words(ray: Any, scenes: Path, 
     with pytest.raises(ImageError) as unread:
         predict(scenes, tmp_path / "out.parquet", on_error="raise")
     assert str(unread.value).startswith(f"{scenes}/")
+    deadline = time.monotonic() + 30
+    while actors() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not actors(), "the cluster is free again, though the error holds on to what raised it"
     with pytest.raises(DataError, match=r"^a dataset of images has a column path, .*; got bytes; "):
         predict(ray.data.read_binary_files(str(scenes)), tmp_path / "other.parquet")
 
