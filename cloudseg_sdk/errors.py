@@ -28,3 +28,7 @@ class MissingExtraError(CloudsegError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f'{what}; install it with: pip install "cloudseg-sdk[{extra}]"')
+        self._parts = (what, extra)
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        return MissingExtraError, self._parts  # or it could not come back from another process

@@ -41,6 +41,7 @@ class Choice:
     engine: EngineName = "auto"
     precision: Precision = "auto"
     device: Device | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -54,6 +55,10 @@ class Choice:
             raise ConfigError('the openvino engine runs on the CPU; for device "gpu" take "keras" or "onnxruntime"')
         if self.engine == "onnxruntime" and self.precision == "bfloat16":
             raise ConfigError('the onnxruntime engine computes in float32; for bfloat16 take "openvino" or "keras"')
+        if self.threads is not None and (type(self.threads) is not int or self.threads < 1):
+            raise ValueError(f"threads must be a whole number of at least 1 or None, got {self.threads!r}")
+        if self.threads is not None and self.engine == "keras":
+            raise ConfigError("the keras engine takes its threads from its backend's settings; leave threads out")
 
     @property
     def arithmetic(self) -> Literal["float32", "bfloat16"]:
@@ -111,7 +116,7 @@ class Network:
         name = choice.engine
         if name == "auto":
             name = "keras" if choice.device == "gpu" or bundle.graph is None else "openvino"
-        choice = Choice(name, choice.precision, choice.device)
+        choice = Choice(name, choice.precision, choice.device, choice.threads)
         saved = Parts(bundle.weights, bundle.graph, bundle.parity, bundle.graph_data)
         network = cls(bundle.config, saved=saved, level=level, choice=choice)
         if name == "keras":
@@ -124,11 +129,13 @@ class Network:
             )
         head = None if network.is_whole else level
         if name == "openvino":
-            network._engine = OpenVINOEngine(bundle.graph, head, choice.arithmetic, bundle.graph_data)
+            network._engine = OpenVINOEngine(
+                bundle.graph, head, choice.arithmetic, bundle.graph_data, threads=choice.threads
+            )
         elif bundle.graph_data:
             raise ConfigError(f'{file} is an OpenVINO model, which the onnxruntime engine cannot read; take "openvino"')
         else:
-            network._engine = ONNXRuntimeEngine(bundle.graph, head, choice.device)
+            network._engine = ONNXRuntimeEngine(bundle.graph, head, choice.device, threads=choice.threads)
         return network
 
     @property

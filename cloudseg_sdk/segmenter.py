@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import keras
 
     from cloudseg_sdk.data.dataset import CloudDataset
-    from cloudseg_sdk.inference.bulk import BulkReport
+    from cloudseg_sdk.inference.parts import BulkReport
     from cloudseg_sdk.training.calibrate import Calibration
     from cloudseg_sdk.training.checkpoints import History
     from cloudseg_sdk.training.config import TrainConfig
@@ -130,6 +130,7 @@ class Segmenter:
         precision: Precision = "auto",
         device: Device | None = None,
         level: int | None = None,
+        threads: int | None = None,
     ) -> Segmenter:
         """Open a saved model.
 
@@ -152,17 +153,20 @@ class Segmenter:
             Use only the nested U-Net that ends at this head, 1 being the shallowest: faster, less accurate (pruning,
             section 3.3 of arXiv:1807.10165). None for all. Thresholds and metrics belong to the whole network
             and are left behind: calibrate again.
+        threads
+            CPU cores that OpenVINO or ONNX Runtime computes on, where several processes share a machine; None for all.
+            Keras' backends have settings of their own for that.
 
         Raises
         ------
         BundleError
             Where the file is missing, damaged or of a later version; the message names the part.
         ConfigError
-            Where the network has no such level, or the engine or this machine no such precision or device.
+            Where the network has no such level, or the engine or this machine no such precision, device or threads.
         MissingExtraError
             Where the engine is not installed; the message says how to install it.
         """
-        choice = Choice(engine, precision, device)
+        choice = Choice(engine, precision, device, threads)
         bundle = _read_model(find_bundle(model))
         parts = bundle.members or (bundle,)
         networks = [Network.open(part, choice, level, model) for part in parts]
@@ -509,11 +513,33 @@ class Segmenter:
         """
         from cloudseg_sdk.inference.bulk import BulkJob, list_names, run_job
 
+        settings = self.table_settings(**options)
+        engine = self._running_engine()
+        chosen = choose_options(options, self.config, self._decision, engine)
+        return run_job(
+            BulkJob(Path(path), list_names(images), shard, part_size, settings),
+            lambda names: predict_images(names, engine, self.config, chosen),
+            resume=resume,
+            progress=progress,
+        )
+
+    def table_settings(self, **options: Unpack[PredictOptions]) -> dict[str, Any]:
+        """Return what tables of predictions depend on, but for their images, as JSON values.
+
+        That is the SHA-256 of each network's configuration and weights, its classes, engine and precision, thresholds
+        and options. Bulk jobs keep it in their manifest, and refuse to go on with another.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where an option is unknown, or has a value that it cannot have; where it is probabilities, which tables do
+            not hold.
+        """
         engine = self._running_engine()
         chosen = choose_options(options, self.config, self._decision, engine)
         if chosen.probabilities:
             raise ValueError("tables do not hold probabilities; stream(..., probabilities=True) yields them")
-        settings = {
+        return {
             "model": [network.digest() for network in self._networks()],
             "classes": self.classes,
             "engine": engine.name,
@@ -522,12 +548,6 @@ class Segmenter:
             "windows": None if chosen.windows is None else [*chosen.windows.size, chosen.windows.overlap],
             **chosen.decision.to_dict(),
         }
-        return run_job(
-            BulkJob(Path(path), list_names(images), shard, part_size, settings),
-            lambda names: predict_images(names, engine, self.config, chosen),
-            resume=resume,
-            progress=progress,
-        )
 
     def save(
         self,

@@ -24,7 +24,8 @@ import pytest
 
 from cloudseg_sdk import CloudsegError, ConfigError, DataError, MissingExtraError, Prediction, Predictions, Segmenter
 from cloudseg_sdk.bundle import read_bundle, write_bundle
-from cloudseg_sdk.inference.bulk import BulkJob, BulkReport, run_job
+from cloudseg_sdk.inference.bulk import BulkJob, run_job
+from cloudseg_sdk.inference.parts import BulkReport
 
 COUNT = 60
 DAMAGED = (5, 6, 33)

@@ -15,7 +15,7 @@ import cloudseg_sdk
 
 ROOT = Path(__file__).parents[1]
 SDK = ROOT / "cloudseg_sdk"
-HEAVY = {"jax", "keras", "matplotlib", "openvino", "tensorflow", "torch"}
+HEAVY = {"jax", "keras", "matplotlib", "openvino", "ray", "tensorflow", "torch"}
 
 # Each part of the SDK, and the parts it may import. A module at the top level is a part of its own.
 BASE = {"config", "errors", "files"}
@@ -39,6 +39,7 @@ ARROWS = {
     "exporting": BASE | {"bundle", "graph", "inference", "models", "network", "parity"},
     "segmenter": BASE
     | {"bundle", "data", "evaluation", "exporting", "inference", "metrics", "models", "network", "page", "training"},
+    "distributed": BASE | {"data", "inference", "network", "segmenter"},
     "cli": BASE
     | {"__init__", "data", "doctor", "exporting", "inference", "metrics", "segmenter", "synthetic", "training"},
     "__main__": {"cli"},

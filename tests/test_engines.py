@@ -163,6 +163,22 @@ def test_onnx_runtime_is_thread_safe(saved: Path, images: NDArray[np.uint8]) -> 
     assert engine.compilations == 1
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_engine_computes_on_the_threads_that_it_is_given(
+    saved: Path, images: NDArray[np.uint8], threads: int
+) -> None:
+    wanted = engine_of(saved, "openvino").run(images)
+    engine = Segmenter.load(saved, engine="openvino", threads=threads)._running_engine()
+    assert isinstance(engine, OpenVINOEngine)
+    assert distance(engine.run(images), wanted) < TOLERANCE
+    (compiled,) = engine._compiled.values()
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == threads
+    other = Segmenter.load(saved, engine="onnxruntime", threads=threads)._running_engine()
+    assert isinstance(other, ONNXRuntimeEngine)
+    assert distance(other.run(images), wanted) < TOLERANCE
+    assert other._session.get_session_options().intra_op_num_threads == threads
+
+
 # --- precision and device ---
 
 
@@ -183,6 +199,10 @@ def test_bfloat16_is_near_float32_and_not_the_same(saved: Path, images: NDArray[
             {"engine": "onnxruntime", "precision": "bfloat16"},
             r'computes in float32; for bfloat16 take "openvino" or "k',
         ),
+        (
+            {"engine": "keras", "threads": 2},
+            r"^the keras engine takes its threads from its backend's settings; leave threads out$",
+        ),
     ],
 )
 def test_what_an_engine_cannot_do_is_said(saved: Path, given: dict[str, Any], words: str) -> None:
@@ -195,6 +215,8 @@ def test_what_an_engine_cannot_do_is_said(saved: Path, given: dict[str, Any], wo
     [
         ({"precision": "float16"}, r"^precision must be one of 'auto', 'float32', 'bfloat16', got 'float16'$"),
         ({"device": "tpu"}, r"^device must be one of None, 'cpu', 'gpu', got 'tpu'$"),
+        ({"threads": 0}, r"^threads must be a whole number of at least 1 or None, got 0$"),
+        ({"threads": 2.0}, r"^threads must be a whole number of at least 1 or None, got 2.0$"),
     ],
 )
 def test_unknown_words_are_named(saved: Path, given: dict[str, Any], words: str) -> None:

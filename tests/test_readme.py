@@ -38,6 +38,7 @@ def test_the_codec_example_round_trips() -> None:
         "cloudseg_sdk.config",
         "cloudseg_sdk.data.augment",
         "cloudseg_sdk.data.dataset",
+        "cloudseg_sdk.distributed",
         "cloudseg_sdk.metrics",
         "cloudseg_sdk.segmenter",
         "cloudseg_sdk.synthetic",

@@ -15,41 +15,16 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
-
 from cloudseg_sdk.data.sources import Images, name_sources
-from cloudseg_sdk.errors import CloudsegError, DataError, MissingExtraError
-from cloudseg_sdk.files import TEMPORARY, locked
-from cloudseg_sdk.inference.manifest import Manifest, Part
+from cloudseg_sdk.errors import DataError, MissingExtraError
+from cloudseg_sdk.inference.parts import WRITERS, BulkReport, open_parts
 from cloudseg_sdk.inference.prediction import Prediction
-from cloudseg_sdk.inference.writers import write_csv, write_parquet
-
-_WRITERS = {".parquet": write_parquet, ".csv": write_csv}
-
-
-@dataclass(frozen=True)
-class BulkReport:
-    """What a shard of a bulk job holds when it is finished.
-
-    Parameters
-    ----------
-    images, rows
-        Their numbers, of this run and of those before it.
-    errors
-        How many of the images could not be read: each is a row with its error.
-    """
-
-    images: int
-    rows: int
-    errors: int
+from cloudseg_sdk.inference.progress import Bar
 
 
 @dataclass(frozen=True)
@@ -85,10 +60,10 @@ class BulkJob:
 
     def __post_init__(self) -> None:
         suffix = self.folder.suffix
-        if suffix not in _WRITERS:
+        if suffix not in WRITERS:
             raise ValueError(f"a bulk job writes a folder whose name ends in .parquet or .csv, got {self.folder}")
         if suffix == ".parquet":
-            _require_pyarrow()
+            require_pyarrow()
         shard = self.shard
         valid = isinstance(shard, tuple) and len(shard) == 2 and all(type(number) is int for number in shard)
         if not valid or not 0 <= shard[0] < shard[1]:
@@ -164,85 +139,18 @@ def run_job(
     progress
         Show a progress bar.
     """
-    described = job.describe()
-    with ExitStack() as lock:
-        with _writing(job):
-            job.folder.mkdir(parents=True, exist_ok=True)
-            lock.enter_context(locked(job.folder / f".lock-{job.shard[0]}-of-{job.shard[1]}"))
-            manifest = Manifest(job.folder, job.shard, described, resume=resume)
-            _remove_leftovers(job)
+    with open_parts(job.folder, job.shard, job.describe(), resume=resume) as done:
         parts = job.parts()
-        missing = {name: images for name, images in parts.items() if not manifest.holds(name)}
+        missing = {name: images for name, images in parts.items() if not done.holds(name)}
         total, left = (sum(map(len, some.values())) for some in (parts, missing))
-        with _Bar(total, done=total - left, progress=progress) as bar:
+        with Bar(total, done=total - left, progress=progress) as bar:
             for name, images in missing.items():
-                items = tuple(bar.count(predict(images)))
-                manifest.check_there()  # or writing would make the folder anew
-                with _writing(job):
-                    manifest.add(_write_part(job.folder / name, items))
-        with _writing(job):
-            manifest.finish()
-    return BulkReport(**{name: manifest.total(name) for name in ("images", "rows", "errors")})
+                done.write(name, tuple(bar.count(predict(images))))
+        return done.finish()
 
 
-def _write_part(path: Path, items: Sequence[Prediction]) -> Part:
-    _WRITERS[path.suffix](items, path)
-    rows = sum(1 if item.error is not None else len(item.rles) for item in items)
-    errors = sum(item.error is not None for item in items)
-    return Part.of(path, images=len(items), rows=rows, errors=errors)
-
-
-def _remove_leftovers(job: BulkJob) -> None:
-    """Remove the half-written files of a run that was killed."""
-    number, _ = job.shard
-    for path in job.folder.iterdir():
-        found = TEMPORARY.fullmatch(path.name)
-        if found and found["stem"].startswith((f"part-{number:04}-", f"_manifest-{number}-")):
-            path.unlink()
-
-
-@contextmanager
-def _writing(job: BulkJob) -> Iterator[None]:
-    """Say what it means for the job that a file cannot be written."""
-    number, count = job.shard
-    try:
-        yield
-    except BlockingIOError as error:
-        raise CloudsegError(
-            f"another process is writing shard {number} of {count} into {job.folder}; let it end, or stop it first"
-        ) from error
-    except OSError as error:
-        reason = error.strerror if error.errno is None else os.strerror(error.errno)  # pyarrow's own is a paragraph
-        raise CloudsegError(
-            f"cannot write to {job.folder}: {reason}; finished parts are kept: mend that, and call it again to go on"
-        ) from error
-
-
-class _Bar(Progress):
-    """Images of the shard, those of earlier runs among them; the rate and the time left are of this run."""
-
-    def __init__(self, total: int, *, done: int, progress: bool) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-        super().__init__(*columns, disable=not progress)
-        self._shown = self.add_task("predicting", total=total, completed=done)
-        self._errors = 0
-
-    def count(self, items: Iterator[Prediction]) -> Iterator[Prediction]:
-        """Yield `items`, each one image further."""
-        for item in items:
-            self._errors += item.error is not None
-            words = f"predicting, {self._errors:,} unreadable" if self._errors else "predicting"
-            self.update(self._shown, advance=1, description=words)
-            yield item
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f} images/s")
-
-
-def _require_pyarrow() -> None:
+def require_pyarrow() -> None:
+    """Say at once that Parquet cannot be written, where that is so."""
     try:
         importlib.import_module("pyarrow")
     except ImportError as error:

@@ -148,11 +148,12 @@ class OpenVINOEngine:
         Of the arithmetic; "bfloat16" needs a CPU that has it.
     data
         An OpenVINO model's ``.bin``.
+    threads
+        Cores to compute on; None for all.
     """
 
     name = "openvino"
     batch_size = 1
-    calls = max(2, (os.cpu_count() or 1) // 4)
 
     def __init__(
         self,
@@ -160,7 +161,11 @@ class OpenVINOEngine:
         level: int | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
         data: bytes = b"",
+        *,
+        threads: int | None = None,
     ) -> None:
+        self.calls = max(2, (threads or os.cpu_count() or 1) // 4)
+        self._threads = threads
         core = import_openvino().Core()
         if precision == "bfloat16" and not has_bfloat16(core):
             raise ConfigError(
@@ -205,6 +210,8 @@ class OpenVINOEngine:
 
     def _options(self, alone: bool) -> dict[str, str]:
         options = {"INFERENCE_PRECISION_HINT": self._precision}
+        if self._threads is not None:
+            options["INFERENCE_NUM_THREADS"] = str(self._threads)
         if alone:
             return {**options, "PERFORMANCE_HINT": "LATENCY"}
         return {**options, "PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": str(self.calls)}
@@ -234,15 +241,20 @@ class ONNXRuntimeEngine:
         As for :class:`OpenVINOEngine`, but ONNX bytes only.
     device
         None for the GPU where ONNX Runtime finds one.
+    threads
+        Cores to compute on; None for all.
     """
 
     name = "onnxruntime"
     batch_size = 4
     calls = 2  # while one's results are copied, the other runs
 
-    def __init__(self, graph: bytes, level: int | None = None, device: Device | None = None) -> None:
+    def __init__(
+        self, graph: bytes, level: int | None = None, device: Device | None = None, *, threads: int | None = None
+    ) -> None:
         onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0  # 0 for all
         options.log_severity_level = 3  # errors
         cuda = ("CUDAExecutionProvider", {"use_tf32": "0"})  # TF32 would keep 10 bits of float32's 23
         found = cuda[0] in onnxruntime.get_available_providers()

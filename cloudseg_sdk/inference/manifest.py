@@ -21,7 +21,7 @@ from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError
 from cloudseg_sdk.files import atomic_path
 
 FORMAT_VERSION = 1
-_PACKAGES = ("keras", "numpy", "opencv-python-headless", "openvino", "pandas", "pyarrow")
+_PACKAGES = ("keras", "numpy", "opencv-python-headless", "openvino", "pandas", "pyarrow", "ray")
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,14 @@ class Manifest:
         """Say whether a part is finished, and its file still there."""
         path = self._folder / name
         return name in self._parts and path.is_file() and path.stat().st_size == self._parts[name].bytes
+
+    def names(self) -> list[str]:
+        """Return the names of the recorded parts."""
+        return list(self._parts)
+
+    def forget_unfinished(self) -> None:
+        """Forget the parts whose files are gone or cut short."""
+        self._parts = {name: part for name, part in self._parts.items() if self.holds(name)}
 
     def check_there(self) -> None:
         """Raise where the folder is not the one that this began in: removed, renamed or unmounted."""

@@ -17,6 +17,7 @@ from cloudseg_sdk.metrics import METRIC_SIZE
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from cloudseg_sdk.inference.prediction import Prediction
 
@@ -46,24 +47,37 @@ def write_csv(items: Sequence[Prediction], path: Path) -> None:
         make_frame(items).to_csv(temporary, index=False, lineterminator="\n", errors="surrogateescape")
 
 
+def make_table(items: Sequence[Prediction]) -> pa.Table:
+    """Return the table in Arrow's types, as Parquet files hold it (needs pyarrow)."""
+    import pyarrow as pa
+
+    numbers = {"score": pa.float64(), "area": pa.int64(), "height": pa.int32(), "width": pa.int32()}
+    schema = pa.schema([(name, numbers.get(name, pa.string())) for name in _COLUMNS])
+    return pa.Table.from_pandas(make_frame(items), schema, preserve_index=False)
+
+
 def write_parquet(items: Sequence[Prediction], path: Path) -> None:
     """Write the table as Parquet; see :meth:`cloudseg_sdk.Predictions.to_parquet`."""
     try:
-        import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
         raise MissingExtraError("Parquet files need pyarrow", "arrow") from error
 
-    numbers = {"score": pa.float64(), "area": pa.int64(), "height": pa.int32(), "width": pa.int32()}
-    schema = pa.schema([(name, numbers.get(name, pa.string())) for name in _COLUMNS])
     try:
-        table = pa.Table.from_pandas(make_frame(items), schema, preserve_index=False)
+        table = make_table(items)
     except UnicodeEncodeError as error:
         raise CloudsegError(
             f"the name {error.object!r} is no UTF-8, as Parquet's text must be; rename the file, or use to_csv"
         ) from error
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
+
+
+def read_sources(path: Path) -> set[str]:
+    """Return the sources that a Parquet file of :func:`write_parquet` has rows of."""
+    import pyarrow.parquet as pq
+
+    return set(pq.read_table(path, columns=["source"])["source"].unique().to_pylist())
 
 
 def write_coco(items: Sequence[Prediction], path: Path) -> None:
