@@ -65,8 +65,7 @@ inline std::int64_t* emit(std::int64_t* next, std::uint64_t bits, std::int64_t p
 
 #if CLOUDRLE_X86
 
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
+CLOUDRLE_BEGIN_TARGET(CLOUDRLE_AVX2)
 namespace avx2 {
 
 inline int lowest_bit(std::uint64_t word) noexcept { return static_cast<int>(_tzcnt_u64(word)); }
@@ -117,10 +116,9 @@ inline std::int64_t* emit(std::int64_t* next, std::uint64_t bits, std::int64_t p
 #include "rle/mask_kernels.inl"
 
 }  // namespace avx2
-#pragma GCC pop_options
+CLOUDRLE_END_TARGET
 
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl")
+CLOUDRLE_BEGIN_TARGET(CLOUDRLE_AVX512)
 namespace avx512 {
 
 inline int lowest_bit(std::uint64_t word) noexcept { return static_cast<int>(_tzcnt_u64(word)); }
@@ -158,7 +156,7 @@ inline std::int64_t* emit(std::int64_t* next, std::uint64_t bits, std::int64_t p
 #include "rle/mask_kernels.inl"
 
 }  // namespace avx512
-#pragma GCC pop_options
+CLOUDRLE_END_TARGET
 
 constexpr const MaskKernels* kTable[kLevels] = {&scalar::kernels, &avx2::kernels, &avx512::kernels};
 #else

@@ -74,8 +74,7 @@ constexpr TextKernels kernels = {find_starts, read_numbers};
 
 #if CLOUDRLE_X86
 
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
+CLOUDRLE_BEGIN_TARGET(CLOUDRLE_AVX2)
 namespace avx2 {
 
 inline std::uint64_t flags(__m256i low, __m256i high) noexcept {
@@ -142,7 +141,7 @@ std::ptrdiff_t read_numbers(const char* text, const std::uint16_t* starts, std::
 constexpr TextKernels kernels = {find_starts, read_numbers};
 
 }  // namespace avx2
-#pragma GCC pop_options
+CLOUDRLE_END_TARGET
 
 constexpr const TextKernels* kTable[kLevels] = {&scalar::kernels, &avx2::kernels, &avx2::kernels};
 #else
