@@ -31,8 +31,8 @@ enum class Level { scalar, avx2, avx512 };
 constexpr int kLevels = 3;
 constexpr const char* kLevelNames[kLevels] = {"scalar", "avx2", "avx512"};
 
-// avx2 stands for AVX2, BMI1, BMI2, LZCNT and POPCNT; avx512 adds AVX-512 F, BW, DQ and VL. Nobody asks for LZCNT, which
-// Clang 14 can't: every CPU with BMI2 has it.
+// avx2 stands for AVX2, BMI1, BMI2, LZCNT and POPCNT; avx512 adds AVX-512 F, BW, DQ and VL. Nobody asks for LZCNT,
+// which Clang 14 can't: every CPU with BMI2 has it.
 inline Level best_level() noexcept {
 #if CLOUDRLE_X86
     __builtin_cpu_init();
