@@ -5,7 +5,7 @@
 // Runs what the folders and files hold; then, where there is a folder, changed copies of it and puts those that reach
 // new code into the first. Reached code is told by GCC's -fsanitize-coverage=trace-pc. An input that stops the process
 // is left in crash-input.
-#include <unistd.h>
+#include <sys/time.h>
 
 #include <algorithm>
 #include <array>
@@ -38,14 +38,18 @@ thread_local std::uintptr_t before = 0;
 
 Bytes present;
 
-constexpr unsigned kPatience = 60;  // seconds for an input
+// Seconds of the processor for an input, or a few: a busy machine makes nothing too slow.
+void set_alarm() {
+    constexpr itimerval patience{{0, 0}, {60, 0}};
+    setitimer(ITIMER_PROF, &patience, nullptr);
+}
 
 void save_and_die(int signal) {
     if (std::FILE* const file = std::fopen("crash-input", "wb")) {
         std::fwrite(present.data(), 1, present.size(), file);
         std::fclose(file);
     }
-    std::fprintf(stderr, "%s; the input is in crash-input\n", signal == SIGALRM ? "too slow" : "stopped");
+    std::fprintf(stderr, "%s; the input is in crash-input\n", signal == SIGPROF ? "too slow" : "stopped");
     std::signal(SIGABRT, SIG_DFL);
     std::abort();
 }
@@ -199,7 +203,7 @@ int main(int argc, char** argv) {
         else
             files.emplace_back(argument);
     }
-    for (const int signal : {SIGABRT, SIGALRM}) std::signal(signal, save_and_die);
+    for (const int signal : {SIGABRT, SIGPROF}) std::signal(signal, save_and_die);
     for (const auto& folder : folders)
         for (const auto& entry : std::filesystem::directory_iterator(folder)) files.push_back(entry.path());
     std::sort(files.begin(), files.end());
@@ -207,7 +211,7 @@ int main(int argc, char** argv) {
     std::vector<Bytes> corpus;
     std::uint64_t done = 0;
     for (const auto& file : files) {
-        alarm(kPatience);
+        set_alarm();
         present = read(file);
         run();
         corpus.push_back(present);
@@ -223,7 +227,7 @@ int main(int argc, char** argv) {
     };
     for (; !folders.empty() && done < runs; ++done) {
         if (done % 64 == 0) {
-            alarm(kPatience);
+            set_alarm();
             if (elapsed() >= seconds) break;
         }
         present = corpus[random.below(corpus.size())];
