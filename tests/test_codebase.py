@@ -81,7 +81,8 @@ def test_types_are_strict_and_complete() -> None:
 def test_cpp_is_formatted() -> None:
     binary = shutil.which("clang-format", path=str(Path(sys.executable).parent))
     assert binary, "clang-format comes with the extra test"
-    sources = [str(path) for path in (ROOT / "src").rglob("*") if path.suffix in (".cpp", ".hpp", ".inl")]
+    folders = (ROOT / "src", ROOT / "tests" / "core")
+    sources = [str(path) for root in folders for path in root.rglob("*") if path.suffix in (".cpp", ".hpp", ".inl")]
     assert sources
     done = subprocess.run([binary, "--dry-run", "-Werror", *sources], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

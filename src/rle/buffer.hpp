@@ -1,9 +1,11 @@
 // The one growing array of the core, for what nobody knows the number of beforehand.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <limits>
 #include <new>
 #include <utility>
 
@@ -34,7 +36,7 @@ class Buffer {
 
     // Makes room for `count` more and returns where they go; add() then says how many came.
     Number* room(std::int64_t count) {
-        if (size_ + count > capacity_) grow(size_ + count);
+        if (count > capacity_ - size_) grow(count);
         return data_ + size_;
     }
     void add(std::int64_t count) noexcept { size_ += count; }
@@ -52,9 +54,10 @@ class Buffer {
     }
 
   private:
-    void grow(std::int64_t wanted) {
-        const std::int64_t half_more = capacity_ + capacity_ / 2;
-        reallocate(wanted > half_more ? wanted : half_more);
+    void grow(std::int64_t count) {
+        constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max() / std::int64_t{sizeof(Number)};
+        if (count > most - size_) throw std::bad_alloc();  // its bytes would wrap round to a few
+        reallocate(std::max(size_ + count, capacity_ + capacity_ / 2));
     }
 
     void reallocate(std::int64_t capacity) {

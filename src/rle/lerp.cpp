@@ -87,8 +87,7 @@ void compare_scalar(const RowPair& rows, int columns, const float* thresholds, s
 
 #if CLOUDRLE_X86
 
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
+CLOUDRLE_BEGIN_TARGET(CLOUDRLE_AVX2)
 
 // Pixels of four probabilities side by side, at least eight of them: each four pixels are transposed.
 CLOUDRLE_INLINE void split_four(const std::uint8_t* source, std::int64_t columns, float* planes,
@@ -163,10 +162,9 @@ void compare_avx2(const RowPair& rows, int columns, const float* thresholds, std
     }
 }
 
-#pragma GCC pop_options
+CLOUDRLE_END_TARGET
 
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl")
+CLOUDRLE_BEGIN_TARGET(CLOUDRLE_AVX512)
 
 void split_avx512(const PixelSpan& pixels, float* planes, std::ptrdiff_t pitch) { split_wide(pixels, planes, pitch); }
 
@@ -220,7 +218,7 @@ void compare_avx512(const RowPair& rows, int columns, const float* thresholds, s
     }
 }
 
-#pragma GCC pop_options
+CLOUDRLE_END_TARGET
 
 #endif
 

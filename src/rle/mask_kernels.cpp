@@ -6,7 +6,9 @@
 
 #if CLOUDRLE_X86
 #include <immintrin.h>
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 warns of its own _mm512_undefined_epi32()
+#endif
 #endif
 
 namespace cloudrle {
@@ -72,8 +74,7 @@ inline bool write_stream(const std::uint64_t*, std::ptrdiff_t, std::int64_t, int
 
 #if CLOUDRLE_X86
 
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
+CLOUDRLE_BEGIN_TARGET(CLOUDRLE_AVX2)
 namespace avx2 {
 
 inline int lowest_bit(std::uint64_t word) noexcept { return static_cast<int>(_tzcnt_u64(word)); }
@@ -130,10 +131,9 @@ inline bool write_stream(const std::uint64_t*, std::ptrdiff_t, std::int64_t, int
 #include "rle/mask_kernels.inl"
 
 }  // namespace avx2
-#pragma GCC pop_options
+CLOUDRLE_END_TARGET
 
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl")
+CLOUDRLE_BEGIN_TARGET(CLOUDRLE_AVX512)
 namespace avx512 {
 
 inline int lowest_bit(std::uint64_t word) noexcept { return static_cast<int>(_tzcnt_u64(word)); }
@@ -228,7 +228,7 @@ inline bool write_stream(const std::uint64_t* changes, std::ptrdiff_t stride, st
 #include "rle/mask_kernels.inl"
 
 }  // namespace avx512
-#pragma GCC pop_options
+CLOUDRLE_END_TARGET
 
 constexpr const MaskKernels* kTable[kLevels] = {&scalar::kernels, &avx2::kernels, &avx512::kernels};
 #else

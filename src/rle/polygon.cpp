@@ -62,7 +62,23 @@ class Edges {
         }
     }
 
-    // One step for each fine row; the one that changes the column is nearly that which the slope says.
+    // The first step that has passed a place, or the last of all. Far out, where doubles are coarse, it may lie far
+    // from where the slope says.
+    template <class Passed>
+    static std::int64_t first_step(std::int64_t last, const Passed& passed) {
+        std::int64_t first = 1;
+        while (first < last) {
+            const std::int64_t middle = first + (last - first) / 2;
+            if (passed(middle)) {
+                last = middle;
+            } else {
+                first = middle + 1;
+            }
+        }
+        return first;
+    }
+
+    // One step for each fine row; the one that changes the column is mostly that which the slope says.
     void add_steep(Vertex from, Vertex to, std::int64_t high, std::int64_t first, std::int64_t last) {
         const double slope = static_cast<double>(to.x - from.x) / static_cast<double>(high);
         for (std::int64_t x = first; x <= last; ++x) {
@@ -73,9 +89,8 @@ class Edges {
                 return (column > before) == (slope > 0);
             };
             const double estimate = (static_cast<double>(before - from.x) + .5) / slope;
-            std::int64_t step = std::clamp<std::int64_t>(truncate(estimate), 1, high);
-            while (step > 1 && passed(step - 1)) --step;
-            while (step < high && !passed(step)) ++step;
+            std::int64_t step = std::clamp<std::int64_t>(truncate(estimate) + 1, 1, high);
+            if ((step > 1 && passed(step - 1)) || (step < high && !passed(step))) step = first_step(high, passed);
             put(x, from.y + step - 1);
         }
     }

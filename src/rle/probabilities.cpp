@@ -149,6 +149,7 @@ void drop_small(std::vector<std::int64_t>& boundaries, std::int64_t height, std:
 }  // namespace
 
 Resampling::Resampling(Shape from, Shape to) : to(to) {
+    if (to.size() == 0) return;  // `from` may have no pixels either
     for (std::int64_t y = 0; y < to.height; ++y) {
         const auto [index, fraction] = clamped_tap(y, from.height, to.height);
         rows.push_back({index, fraction == 0 ? index : index + 1, 1.0F - fraction, fraction});

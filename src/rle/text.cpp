@@ -39,6 +39,7 @@ class Parser {
 
     Result parse() noexcept {
         for (;;) {
+            if (at_end()) return Result{Error::none, count_};  // white space before a run is not plain
             read_plain();
             const char* const pause = at_ + std::min<std::ptrdiff_t>(end_ - at_, 64);  // no rescan for each odd run
             do {
@@ -137,11 +138,15 @@ class Parser {
         return Result{error, 0, at - begin_, number_, value, other};
     }
 
-    // The run that a pair of numbers stands for; `last` is the end of the one before, or -1.
+    // The run that a pair of numbers stands for; `last` is the end of the one before, or -1. What is past 2^63 - 1
+    // wraps round and breaks a rule.
     static constexpr Run run_of(std::int64_t first, std::int64_t second, std::int64_t last) noexcept {
+        const auto sum = [](std::int64_t a, std::int64_t b) {
+            return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+        };
         std::int64_t start = is_one_based(kPairs) ? first - 1 : first;
-        if (kPairs == Pairs::relative && last > 0) start += last;
-        return Run{start, has_ends(kPairs) ? second : start + second};
+        if (kPairs == Pairs::relative && last > 0) start = sum(start, last);
+        return Run{start, has_ends(kPairs) ? second : sum(start, second)};
     }
 
     Result read_run() noexcept {

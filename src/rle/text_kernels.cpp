@@ -5,7 +5,9 @@
 
 #if CLOUDRLE_X86
 #include <immintrin.h>
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 warns of its own _mm512_undefined_epi32()
+#endif
 #endif
 
 namespace cloudrle {
@@ -75,8 +77,7 @@ constexpr TextKernels kernels = {find_starts, read_numbers, nullptr};
 
 #if CLOUDRLE_X86
 
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
+CLOUDRLE_BEGIN_TARGET(CLOUDRLE_AVX2)
 namespace avx2 {
 
 inline std::uint64_t flags(__m256i low, __m256i high) noexcept {
@@ -143,10 +144,9 @@ std::ptrdiff_t read_numbers(const char* text, const std::uint16_t* starts, std::
 constexpr TextKernels kernels = {find_starts, read_numbers, nullptr};
 
 }  // namespace avx2
-#pragma GCC pop_options
+CLOUDRLE_END_TARGET
 
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2")
+CLOUDRLE_BEGIN_TARGET(CLOUDRLE_VBMI2)
 namespace vbmi2 {
 
 inline __m512i bytes_from_zero() noexcept {
@@ -231,7 +231,7 @@ std::ptrdiff_t read_sound(const char* text, const std::uint16_t* starts, std::pt
 constexpr TextKernels kernels = {find_starts, read_numbers, read_sound};
 
 }  // namespace vbmi2
-#pragma GCC pop_options
+CLOUDRLE_END_TARGET
 
 constexpr const TextKernels* kTable[kLevels] = {&scalar::kernels, &avx2::kernels, &avx2::kernels};
 

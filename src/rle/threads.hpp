@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -34,8 +33,8 @@ void for_each_index(std::int64_t count, std::int64_t threads, const Work& work) 
     helpers.reserve(static_cast<std::size_t>(std::max<std::int64_t>(wanted, 0)));
     try {
         for (std::int64_t i = 0; i < wanted; ++i) helpers.emplace_back(take);
-    } catch (const std::system_error&) {
-        // The system has no more threads to give: those that there are will do the work.
+    } catch (const std::exception&) {
+        // The system has no more threads to give, or no memory for one: those that there are will do the work.
     }
     take();
     for (std::thread& helper : helpers) helper.join();

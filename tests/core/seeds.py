@@ -1,0 +1,78 @@
+"""Inputs that the fuzzers start from: the fixtures, as bytes that each target reads them from."""
+
+import json
+import random
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "rle"
+PAIRS, COCO, BRUSH, CVAT = "pairs", "coco", "brush", "cvat"
+
+
+def shape_bytes(shape: list[int]) -> bytes:
+    return struct.pack("<HH", *shape)
+
+
+def length_bytes(length: int) -> bytes:
+    """As Input::length() reads it: twice a short one, or how many bytes follow."""
+    return bytes([2 * length]) if length < 0xE8 // 2 else b"\xe9" + struct.pack("<H", length)
+
+
+def runs_bytes(kaggle: str) -> bytes:
+    """As Input::runs() reads them: how many, and for each the gap before it and its length, both less what must be."""
+    numbers = [int(number) for number in kaggle.split()]
+    found = bytes([min(len(numbers) // 2, 255)])
+    at = 0
+    for index, (start, length) in enumerate(zip(numbers[::2], numbers[1::2], strict=True)):
+        found += length_bytes(start - 1 - at - (index > 0)) + length_bytes(length - 1)
+        at = start - 1 + length
+    return found
+
+
+def of_pairs(case: dict[str, Any]) -> Iterator[bytes]:
+    for pairs in range(5):
+        yield bytes([pairs, 0]) + shape_bytes(case["shape"]) + case["kaggle"].encode()
+        yield bytes([pairs, 1]) + shape_bytes(case["shape"]) + runs_bytes(case["kaggle"])
+    yield b"\x04\x00" + shape_bytes(case["shape"]) + case.get("relative", "-1").encode()
+    yield b"\x00\x00" + struct.pack("<HH", 0xFFEA, 1) + b"9223372036854775806 1 9223372036854775807 1"
+
+
+def of_coco(case: dict[str, Any]) -> Iterator[bytes]:
+    yield b"\x00" + shape_bytes(case["shape"]) + runs_bytes(case["kaggle"])
+    yield b"\x01" + shape_bytes(case["shape"]) + case["coco"].encode()
+    counts = b"".join(bytes([0, count]) for count in case.get("counts", []) if count < 256)
+    yield b"\x02" + shape_bytes(case["shape"]) + counts
+
+
+def of_brush(case: dict[str, Any]) -> Iterator[bytes]:
+    yield b"\x01" + shape_bytes(case["shape"]) + runs_bytes(case["kaggle"])
+    yield b"\x00" + shape_bytes(case["shape"]) + bytes(case.get("label-studio", []))
+
+
+def of_cvat(case: dict[str, Any]) -> Iterator[bytes]:
+    yield b"\x01" + shape_bytes(case["shape"]) + runs_bytes(case["kaggle"])
+    numbers = b"".join(b"\x00" + struct.pack("<H", number) for number in case.get("cvat", []))
+    yield b"\x00" + shape_bytes(case["shape"]) + numbers
+
+
+OF_FIXTURES: dict[str, Callable[[dict[str, Any]], Iterator[bytes]]] = {
+    PAIRS: of_pairs,
+    COCO: of_coco,
+    BRUSH: of_brush,
+    CVAT: of_cvat,
+}
+
+
+def write(target: str, folder: Path) -> None:
+    """Put the target's first inputs into a folder; noise too, which stands for some mask wherever masks are made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    noise = random.Random(7)  # the same every time
+    inputs = [noise.randbytes(length) for length in (8, 32, 64, 128, 256, 512) for _ in range(4)]
+    if target in OF_FIXTURES:
+        for name in ("masks.json", "dialects.json"):
+            for case in json.loads((FIXTURES / name).read_text(encoding="utf-8")):
+                inputs.extend(OF_FIXTURES[target](case))
+    for index, data in enumerate(inputs):
+        (folder / f"seed-{index:04}").write_bytes(data)
