@@ -90,8 +90,8 @@ class Parser {
         if constexpr (kPairs == Pairs::kaggle || kPairs == Pairs::zero_based) {
             if (kernels_.read_sound == nullptr) return 0;
             const std::int64_t last = count_ == 0 ? -1 : previous_.end;
-            const std::ptrdiff_t read =
-                kernels_.read_sound(text, starts, count, is_one_based(kPairs), last, size_, &runs_[count_].start);
+            const std::ptrdiff_t read = kernels_.read_sound(text, starts, count, is_one_based(kPairs), last, size_,
+                                                            reinterpret_cast<std::int64_t*>(runs_ + count_));
             count_ += read / 2;
             number_ += read / 2;
             if (read > 0) previous_ = runs_[count_ - 1];

@@ -104,10 +104,10 @@ void write_and_parse(const std::vector<Run>& runs, Shape shape) {
     const Parsed from_counts = parse(std::vector<std::int64_t>(counts.data(), counts.data() + counts.size()), shape);
     CHECK(from_counts.result.error == Error::none && from_counts.runs == runs);
 
-    Guarded<char> text(coco_length(guarded.data(), guarded.size(), size));
-    write_coco(guarded.data(), guarded.size(), size, text.data());
-    CHECK(count_coco_numbers(text.data(), text.size()) == counts.size());
-    const Parsed from_text = parse(std::string(text.data(), as_size(text.size())), shape);
+    Guarded<char> text(coco_room(guarded.size(), size));
+    const std::int64_t length = write_coco(guarded.data(), guarded.size(), size, text.data());
+    CHECK(count_coco_numbers(text.data(), length) == counts.size());
+    const Parsed from_text = parse(std::string(text.data(), as_size(length)), shape);
     CHECK(from_text.result.error == Error::none && from_text.runs == runs);
 }
 
