@@ -51,7 +51,7 @@ class Input {
     // Any shape that a mask may have: two bytes for each side, of which the largest stand for the edges of formats.
     Shape any_shape() noexcept {
         const auto side = [this]() -> std::int64_t {
-            constexpr std::int64_t first = 0xffe0;
+            constexpr std::int64_t first = 0xff00;
             constexpr std::int64_t one = 1;
             constexpr std::int64_t edges[] = {(one << 16) - 1, one << 16,       (one << 31) - 1, one << 31,
                                               (one << 32) - 1, (one << 32) + 1, one << 53,       (one << 61) - 1,

@@ -159,7 +159,7 @@ def coverage() -> None:
     for target, program in build_fuzzers("coverage", TARGETS).items():
         run(program, "-runs=0", corpus_of(target))
     gcov = "llvm-cov gcov" if IS_CLANG else "gcov"
-    report = [sys.executable, "-m", "gcovr", "--root", ROOT, "--filter", "src/rle/", "--object-directory", folder]
+    report = [sys.executable, "-m", "gcovr", "--root", ROOT, "--filter", f"{ROOT}/src/rle/", folder]
     run(*report, "--gcov-executable", gcov, "--exclude-throw-branches", "--txt-summary", "--txt", folder / "lines.txt")
     sys.stdout.write((folder / "lines.txt").read_text(encoding="utf-8"))
 

@@ -15,6 +15,11 @@ def shape_bytes(shape: list[int]) -> bytes:
     return struct.pack("<HH", *shape)
 
 
+def edge_shape(edge: int) -> bytes:
+    """A shape whose height is one of those at the edges of formats in Input::any_shape()."""
+    return struct.pack("<HH", 0xFF00 + edge, 1 + edge)
+
+
 def length_bytes(length: int) -> bytes:
     """As Input::length() reads it: twice a short one, or how many bytes follow."""
     return bytes([2 * length]) if length < 0xE8 // 2 else b"\xe9" + struct.pack("<H", length)
@@ -36,7 +41,7 @@ def of_pairs(case: dict[str, Any]) -> Iterator[bytes]:
         yield bytes([pairs, 0]) + shape_bytes(case["shape"]) + case["kaggle"].encode()
         yield bytes([pairs, 1]) + shape_bytes(case["shape"]) + runs_bytes(case["kaggle"])
     yield b"\x04\x00" + shape_bytes(case["shape"]) + case.get("relative", "-1").encode()
-    yield b"\x00\x00" + struct.pack("<HH", 0xFFEA, 1) + b"9223372036854775806 1 9223372036854775807 1"
+    yield b"\x00\x00" + edge_shape(10) + b"9223372036854775806 1 9223372036854775807 1"
 
 
 def of_coco(case: dict[str, Any]) -> Iterator[bytes]:
@@ -70,6 +75,8 @@ def write(target: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     noise = random.Random(7)  # the same every time
     inputs = [noise.randbytes(length) for length in (8, 32, 64, 128, 256, 512) for _ in range(4)]
+    # Where the first byte, or the first two, are 0, most targets take any shape.
+    inputs.extend(bytes(zeros) + edge_shape(edge) + noise.randbytes(40) for edge in range(12) for zeros in (1, 2))
     if target in OF_FIXTURES:
         for name in ("masks.json", "dialects.json"):
             for case in json.loads((FIXTURES / name).read_text(encoding="utf-8")):

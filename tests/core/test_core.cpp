@@ -1,5 +1,6 @@
 // Tests of the core that no fuzzer makes: large masks in parts, many rows on many threads, sizes at the edge of 64
-// bits, and memory and threads that can't be had. Run under sanitizers, at every SIMD level.
+// bits.
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <limits>
@@ -13,6 +14,7 @@
 #include "rle/many.hpp"
 #include "rle/moves.hpp"
 #include "rle/outline.hpp"
+#include "rle/overlaps.hpp"
 #include "rle/polygon.hpp"
 #include "rle/probabilities.hpp"
 #include "rle/resize_runs.hpp"
@@ -187,6 +189,28 @@ void relative_starts_do_not_overflow() {
     CHECK((end.result == Result{Error::text_ends_past_end, 0, position + 2, 462, number, 922 * number + 1}));
 }
 
+// Sums of rows and columns past 64 bits.
+void the_middle_of_a_huge_mask_is_found() {
+    const Shape shape{(std::int64_t{1} << 40) + 1, (std::int64_t{1} << 20) + 1};
+    const Run most{1, shape.size() - 1};
+    const Point middle = centroid({&most, 1}, shape.height);
+    CHECK(middle.y == 0x1p39 && middle.x == 0x1p19);
+    const std::int64_t left = 5 * shape.height;
+    const Run runs[] = {{left + 3, left + 4}, {left + 2 * shape.height + 3, left + 2 * shape.height + 4}};
+    const Point between = centroid({runs, 2}, shape.height);
+    CHECK(between.y == 3 && between.x == 6);
+}
+
+void boxes_overlap() {
+    const Guarded<double> a(std::vector<double>{0, 0, 2, 4, 10, 10, 1, 1});
+    const Guarded<double> b(std::vector<double>{1, 2, 2, 4, 0, 0, 8, 8, 2, 0, 1, 1});
+    const bool crowd[] = {false, true, false};
+    Guarded<double> matrix(6);
+    coco_box_overlaps(a.data(), 2, b.data(), 3, crowd, matrix.data());
+    const double wanted[] = {2.0 / 14, 0, 1, 0, 0, 0};  // in Fortran order
+    CHECK(std::equal(wanted, wanted + 6, matrix.data()));
+}
+
 // More boundaries than memory has bytes; eight times as many wrap round to a few.
 void a_buffer_refuses_what_no_memory_holds() {
     for (const std::int64_t count : {(std::int64_t{1} << 61) + 1, kMost / 8, kMost}) {
@@ -258,6 +282,8 @@ int main(int argc, char** argv) {
                          CLOUDRLE_TEST(every_index_is_worked_on_once),
                          CLOUDRLE_TEST(an_exception_comes_out_of_the_pool),
                          CLOUDRLE_TEST(relative_starts_do_not_overflow),
+                         CLOUDRLE_TEST(the_middle_of_a_huge_mask_is_found),
+                         CLOUDRLE_TEST(boxes_overlap),
                          CLOUDRLE_TEST(a_buffer_refuses_what_no_memory_holds),
                          CLOUDRLE_TEST(steep_edges_far_out_take_no_time),
                          CLOUDRLE_TEST(no_pixels_make_no_trouble),
