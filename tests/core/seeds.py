@@ -57,6 +57,8 @@ def of_pairs(case: dict[str, Any]) -> Iterator[bytes]:
 def of_coco(case: dict[str, Any]) -> Iterator[bytes]:
     yield b"\x00" + shape_bytes(case["shape"]) + runs_bytes(case["kaggle"])
     yield b"\x01" + shape_bytes(case["shape"]) + case["coco"].encode()
+    for last in (0, 7, 8, 15, 16, 23, 24, 31):  # of 65 bits, with a sign that 64 can or can't hold
+        yield b"\x01" + edge_shape(10) + b"o" * 12 + bytes([ord("0") + last])
     counts = b"".join(bytes([0, count]) for count in case.get("counts", []) if count < 256)
     yield b"\x02" + shape_bytes(case["shape"]) + counts
 
