@@ -144,7 +144,8 @@ def fuzz(targets: list[str], seconds: int, seed: int) -> None:
         )
         if done.returncode != 0:
             raise RuntimeError(f"{target} stopped; its input lies in {folder}\n{done.stdout[-8000:]}")
-        sys.stdout.write(f"{target}: {done.stdout.strip()}\n")
+        told = [line for line in done.stdout.splitlines() if line.startswith("stat::") or " runs, " in line]
+        sys.stdout.write(f"{target}: {'; '.join(told)}\n")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(fuzz_one, targets))

@@ -10,6 +10,16 @@ from typing import Any
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "rle"
 PAIRS, COCO, BRUSH, CVAT = "pairs", "coco", "brush", "cvat"
 
+# Of x and y in pixels: slopes that pass exactly through the middles that COCO's rule asks for, and edges outside.
+POLYGONS = (
+    (0, 0, 10, 20, 0, 20),
+    (20, 0, 10, 20, 20, 30),
+    (1, 1, 9, 33, 2, 30, 5, 2),
+    (3, 3, 3, 9, 9, 9, 9, 3),
+    (-9, -5, 40, 3, 60, 60, -3, 30),
+    (5, 5),
+)
+
 
 def shape_bytes(shape: list[int]) -> bytes:
     return struct.pack("<HH", *shape)
@@ -47,13 +57,16 @@ def of_pairs(case: dict[str, Any]) -> Iterator[bytes]:
 def of_coco(case: dict[str, Any]) -> Iterator[bytes]:
     yield b"\x00" + shape_bytes(case["shape"]) + runs_bytes(case["kaggle"])
     yield b"\x01" + shape_bytes(case["shape"]) + case["coco"].encode()
+    for last in (0, 7, 8, 15, 16, 23, 24, 31):  # of 65 bits, with a sign that 64 can or can't hold
+        yield b"\x01" + edge_shape(10) + b"o" * 12 + bytes([ord("0") + last])
     counts = b"".join(bytes([0, count]) for count in case.get("counts", []) if count < 256)
     yield b"\x02" + shape_bytes(case["shape"]) + counts
 
 
 def of_brush(case: dict[str, Any]) -> Iterator[bytes]:
     yield b"\x01" + shape_bytes(case["shape"]) + runs_bytes(case["kaggle"])
-    yield b"\x00" + shape_bytes(case["shape"]) + bytes(case.get("label-studio", []))
+    data = b"\x00" + shape_bytes(case["shape"]) + bytes(case.get("label-studio", []))
+    yield from (data, data[:-1], data + b"\x00", data + b"\x01")
 
 
 def of_cvat(case: dict[str, Any]) -> Iterator[bytes]:
@@ -70,6 +83,14 @@ OF_FIXTURES: dict[str, Callable[[dict[str, Any]], Iterator[bytes]]] = {
 }
 
 
+def of_polygons() -> Iterator[bytes]:
+    for vertices in POLYGONS:
+        for part in (0, 32):  # 64ths of a pixel
+            numbers = [64 * number + part for number in vertices]
+            yield b"\x00" + bytes([32, 32]) + struct.pack(f"<{len(numbers)}h", *numbers)
+            yield b"\x01" + shape_bytes([32, 32]) + struct.pack(f"<{len(numbers)}d", *vertices)
+
+
 def write(target: str, folder: Path) -> None:
     """Put the target's first inputs into a folder; noise too, which stands for some mask wherever masks are made."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,6 +98,8 @@ def write(target: str, folder: Path) -> None:
     inputs = [noise.randbytes(length) for length in (8, 32, 64, 128, 256, 512) for _ in range(4)]
     # Where the first byte, or the first two, are 0, most targets take any shape.
     inputs.extend(bytes(zeros) + edge_shape(edge) + noise.randbytes(40) for edge in range(12) for zeros in (1, 2))
+    if target == "polygons":
+        inputs.extend(of_polygons())
     if target in OF_FIXTURES:
         for name in ("masks.json", "dialects.json"):
             for case in json.loads((FIXTURES / name).read_text(encoding="utf-8")):
