@@ -32,10 +32,6 @@ class Lag:
         return self.row.contenders[self.peer] / self.row.contenders[OURS]
 
 
-_WRITES_ONCE = (
-    "The peer fills its new mask with zeros and paints few runs into it; cloudrle writes each byte once, from the "
-    "changes of each row, which takes the same time for many runs. Where runs are few the two are bound by memory."
-)
 _HUGE = (
     "A mask beyond all caches: cloudrle writes strips of 64 columns, 64 bytes to a row, so that the changes of a strip "
     "stay in a cache however many they are; the peer's few long runs go to memory in larger stretches."
@@ -46,11 +42,12 @@ _EMPTY = (
 )
 
 REASONS = (
-    Reason("RLE.to_mask(out=)", "real *", "rlemasklib", _WRITES_ONCE),
     Reason("RLE.to_mask(out=)", "smooth 20000 x 20000", "rlemasklib", _HUGE),
     Reason("decode", "smooth 20000 x 20000", "rlemasklib", _HUGE),
     Reason("RLE.to_mask(out=)", "empty *", "numba", _EMPTY),
     Reason("RLE.to_mask(out=)", "real *_Gravel", "numba", _EMPTY),
+    Reason("decode", "empty *", "numba", _EMPTY),
+    Reason("decode", "real *_Gravel", "numba", _EMPTY),
 )
 
 
