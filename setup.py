@@ -35,7 +35,8 @@ core = Pybind11Extension(
     include_dirs=["src"],
     depends=HEADERS,
     cxx_std=17,
-    # A product fused with a sum has other bits, and not every SIMD level could do it.
+    # A product fused with a sum has other bits, and not every SIMD level could do it. Nobody reads the flags of
+    # floating point, and without them loops with a division become vectors.
     extra_compile_args=["-O3", "-ffp-contract=off", "-fno-trapping-math", "-pthread", *WARNINGS],
     extra_link_args=["-pthread"],
 )

@@ -3,8 +3,12 @@
 import re
 import struct
 import zlib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
+import cv2
+import numpy as np
 from numpy.typing import NDArray
 
 
@@ -75,3 +79,15 @@ def tiff(
     start = struct.pack(order + "HHHQ", 43, 8, 0, head) if big else struct.pack(order + "HI", 42, head)
     end = struct.pack(order + word, 0)
     return mark + start + struct.pack(order + counter, len(tags)) + entries + end + tail + data
+
+
+def write_scenes(folder: Path, count: int, damaged: Mapping[int, bytes]) -> Path:
+    """Make a folder of small random images, the numbers in `damaged` having those bytes instead."""
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        path = folder / f"{number:02}.png"
+        cv2.imwrite(str(path), generator.integers(0, 256, (20, 30, 3), np.uint8))
+        if number in damaged:
+            path.write_bytes(damaged[number])
+    return folder

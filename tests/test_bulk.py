@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import bulk_job
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from image_files import write_scenes
 
 from cloudseg_sdk import CloudsegError, ConfigError, DataError, MissingExtraError, Prediction, Predictions, Segmenter
 from cloudseg_sdk.bundle import read_bundle, write_bundle
@@ -35,15 +35,7 @@ MANIFEST = "_manifest-0-of-1.json"
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty small images, three of them damaged; two parts have all that are."""
-    folder = tmp_path_factory.mktemp("bulk") / "scenes"
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(COUNT):
-        path = folder / f"{number:02}.png"
-        cv2.imwrite(str(path), generator.integers(0, 256, (20, 30, 3), np.uint8))
-        if number in DAMAGED:
-            path.write_bytes(b"no picture")
-    return folder
+    return write_scenes(tmp_path_factory.mktemp("bulk") / "scenes", COUNT, dict.fromkeys(DAMAGED, b"no picture"))
 
 
 @pytest.fixture(scope="session")

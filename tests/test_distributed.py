@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from image_files import write_scenes
 
 from cloudseg_sdk import CloudsegError, ConfigError, DataError, ImageError, MissingExtraError, Segmenter
 from cloudseg_sdk.distributed import BatchPredictor, _JobPredictor, predict_dataset
@@ -36,15 +37,9 @@ MANIFEST = "_manifest-0-of-1.json"
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty small images, three of them damaged."""
-    folder = tmp_path_factory.mktemp("ray") / "scenes"
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(COUNT):
-        path = folder / f"{number:02}.png"
-        cv2.imwrite(str(path), generator.integers(0, 256, (20, 30, 3), np.uint8))
-        if number in DAMAGED:
-            path.write_bytes(b"" if number == 33 else b"no picture")
-    return folder
+    return write_scenes(
+        tmp_path_factory.mktemp("ray") / "scenes", COUNT, dict.fromkeys(DAMAGED, b"no picture") | {33: b""}
+    )
 
 
 @pytest.fixture(scope="module")

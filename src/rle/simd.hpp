@@ -1,6 +1,6 @@
 // Which kernels run. Each file of kernels compiles its loops once for each level, in target regions, and keeps one
 // table of them, indexed by level; what the CPU has is asked once, when the module loads. All of it is in this header
-// because each of the two modules has its own level.
+// because each compiled module has its own level.
 #pragma once
 
 #include <atomic>
