@@ -24,9 +24,10 @@ CORE = (
     "probabilities",
     "resize",
     "resize_runs",
+    "threads",
 )
-# Counts and measures are in both: plain functions without state, and a library for them would cost more than a copy.
-TEXT = ("algebra", "arrow", "brush", "coco", "cvat", "dialects", "text", "text_kernels", "transpose")
+# Counts, measures and threads are in both: a library for them would cost more than a copy.
+TEXT = ("algebra", "arrow", "brush", "coco", "cvat", "dialects", "text", "text_kernels", "threads", "transpose")
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion"]
 
 core = Pybind11Extension(

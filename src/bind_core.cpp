@@ -170,17 +170,17 @@ py::capsule scanner(const py::array& masks) {
 py::capsule painter(std::int64_t height, std::int64_t width, const std::string& interpolation, Pixels out) {
     require(out.ndim() == 3, "out must be 3-D");
     const Stack<PixelView> stack{first_pixels(out), out.shape(0), out.strides(0)};
-    const Canvas canvas{{height, width}, interpolation_named(interpolation), stack};
+    const Shape from{height, width};
     if (height != stack.first.shape.height || width != stack.first.shape.width) {
-        require_resizable(canvas.from);
+        require_resizable(from);
         require_resizable(stack.first.shape);
     }
     const auto take = [](const void* target, std::int64_t row, const Run* runs, std::int64_t count) {
         const auto& canvas = *static_cast<const Canvas*>(target);
-        if (row < 0 || row >= canvas.masks.count) throw std::out_of_range("no mask for this row");
+        if (row < 0 || row >= canvas.count()) throw std::out_of_range("no mask for this row");
         canvas.paint(row, runs, count);
     };
-    return hold<RunSink>(kRunSinkName, +take, canvas, out);
+    return hold<RunSink>(kRunSinkName, +take, Canvas(from, interpolation_named(interpolation), stack), out);
 }
 
 void check_runs(const Numbers& runs, std::int64_t height, std::int64_t width) {

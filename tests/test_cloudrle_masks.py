@@ -1,7 +1,10 @@
 """Masks to runs and back, in every layout, and what an RLE promises about itself."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -299,3 +302,28 @@ def test_calls_from_many_threads_do_not_meet() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(round_trip, masks * 4))
+
+
+FORK = """
+import os
+import sys
+
+import numpy as np
+
+import cloudrle
+
+masks = np.random.default_rng(8).random((8, 300, 400)) < 0.5
+texts = cloudrle.encode_many(masks, threads=4)
+child = os.fork()
+for _ in range(50):
+    right = cloudrle.encode_many(masks, threads=4) == texts
+    right &= bool((cloudrle.decode_many(texts, (300, 400), threads=4) == masks).all())
+if child == 0:
+    os._exit(not right)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or not right)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    subprocess.run([sys.executable, "-c", FORK], check=True, timeout=60)

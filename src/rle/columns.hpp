@@ -123,8 +123,19 @@ class Source {
           last_(first_ + 2 * count),
           shape_(shape) {}
 
-    // Goes to a column at or after the present one.
-    void seek(std::int64_t column) noexcept { next_ = find(next_, column * shape_.height); }
+    // Goes to a column at or after the present one. Mostly there is one run in each column between.
+    void seek(std::int64_t column) noexcept {
+        const std::int64_t position = column * shape_.height;
+        const std::int64_t guess = 2 * (column - present_);
+        present_ = column;
+        if (guess > 0 && guess < last_ - next_ && next_[guess - 1] < position && next_[guess] >= position) {
+            next_ += guess;
+        } else {
+            next_ = find(next_, position);
+        }
+    }
+
+    std::int64_t at() const noexcept { return present_; }
 
     // The column of the next boundary; the width where there is none.
     std::int64_t changing() const noexcept {
@@ -135,10 +146,8 @@ class Source {
     }
     bool inside() const noexcept { return (next_ - first_) & 1; }  // the value of the pixel before the present column
 
-    Column column(std::int64_t x) const noexcept {
-        const std::int64_t* const next = find(next_, x * shape_.height);
-        return {next, last_, x * shape_.height, shape_.height, static_cast<bool>((next - first_) & 1)};
-    }
+    Column column(std::int64_t x) const noexcept { return column_at(find(next_, x * shape_.height), x); }
+    Column present() const noexcept { return column_at(next_, present_); }
 
     // Whether more than `count` boundaries lie between the present column and this one.
     bool more_than(std::int64_t count, std::int64_t column) const noexcept {
@@ -156,9 +165,14 @@ class Source {
         return std::lower_bound(start, start + std::min(step, last_ - start), position);
     }
 
+    Column column_at(const std::int64_t* next, std::int64_t x) const noexcept {
+        return {next, last_, x * shape_.height, shape_.height, static_cast<bool>((next - first_) & 1)};
+    }
+
     const std::int64_t* first_;
     const std::int64_t* next_;
     const std::int64_t* last_;
+    std::int64_t present_ = 0;
     Shape shape_;
 };
 

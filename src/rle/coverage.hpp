@@ -11,29 +11,26 @@
 #include <vector>
 
 #include "rle/columns.hpp"
+#include "rle/row_tables.hpp"
 
 namespace cloudrle {
 
 class BoundaryCoverage {
   public:
-    BoundaryCoverage(Shape from, Shape to, bool in_table)
-        : from_(from.height),
-          to_(to.height),
-          changes_(static_cast<std::size_t>(to_ + 1)),
-          touched_((changes_.size() + 7) / 8 * 8) {
-        if (!in_table) return;
-        table_.reserve(static_cast<std::size_t>(from_));
-        for (std::int64_t row = 0; row < from_; ++row) table_.push_back(divide(row));
-    }
+    BoundaryCoverage(Shape from, Shape to, const AreaRows& rows)
+        : rows_(rows),
+          from_(from.height),
+          changes_(static_cast<std::size_t>(to.height + 1)),
+          touched_((changes_.size() + 7) / 8 * 8) {}
 
-    // The source's present column covers `amount` more on its foreground. It is column x, or one without a boundary.
-    void add(const Source& source, std::int64_t x, bool constant, std::uint64_t amount) noexcept {
+    // The source's present column covers `amount` more on its foreground.
+    void add(const Source& source, bool constant, std::uint64_t amount) noexcept {
         if (source.inside()) {
             add_below(0, amount);
             amount = -amount;
         }
         if (constant) return;
-        Column column = source.column(x);
+        Column column = source.present();
         for (std::int64_t y = column.row(); y < from_; y = column.row()) {
             add_below(y, amount);
             amount = -amount;
@@ -60,19 +57,9 @@ class BoundaryCoverage {
     }
 
   private:
-    // Where a source row begins: an output row, and how far down in it.
-    struct Place {
-        std::int32_t row;
-        std::int32_t offset;
-    };
-
-    Place divide(std::int64_t row) const noexcept {
-        return {static_cast<std::int32_t>(row * to_ / from_), static_cast<std::int32_t>(row * to_ % from_)};
-    }
-
     // From this source row down, `amount` more is covered; less is more, modulo 2^64.
     void add_below(std::int64_t row, std::uint64_t amount) noexcept {
-        const Place place = table_.empty() ? divide(row) : table_[static_cast<std::size_t>(row)];
+        const AreaRows::Place place = rows_.place(row);
         change(place.row, amount * static_cast<std::uint64_t>(from_ - place.offset));
         change(place.row + 1, amount * static_cast<std::uint64_t>(place.offset));
     }
@@ -82,11 +69,10 @@ class BoundaryCoverage {
         touched_[static_cast<std::size_t>(row)] = 1;
     }
 
+    const AreaRows& rows_;
     std::int64_t from_;
-    std::int64_t to_;
     std::vector<std::uint64_t> changes_;  // of what is covered, from each output row to the next
     std::vector<std::uint8_t> touched_;   // 1 for each of these that may not be 0
-    std::vector<Place> table_;
 };
 
 class PixelCoverage {
@@ -100,10 +86,10 @@ class PixelCoverage {
     }
 
     // As above; the amounts of a cell add up to less than 2^31.
-    void add(const Source& source, std::int64_t x, bool constant, std::uint64_t amount) {
+    void add(const Source& source, bool constant, std::uint64_t amount) {
         const auto narrow = static_cast<std::uint32_t>(amount);
         if (!constant) {
-            const std::uint8_t* const pixels = column_.read(source, x, from_);
+            const std::uint8_t* const pixels = column_.read(source, source.at(), from_);
             for (std::size_t y = 0; y < covered_.size(); ++y) covered_[y] += (0U - pixels[y]) & narrow;
         } else if (source.inside()) {
             for (std::uint32_t& covered : covered_) covered += narrow;

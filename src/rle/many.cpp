@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "rle/mask_kernels.hpp"
-#include "rle/resize_runs.hpp"
 #include "rle/threads.hpp"
 
 namespace cloudrle {
@@ -42,14 +41,19 @@ void decode_parted(const Run* runs, std::int64_t count, const PixelView& mask, s
                    [&](std::int64_t i) { decode_mask(runs, count, mask, parts[as_size(i)]); });
 }
 
+Canvas::Canvas(Shape from, Interpolation how, Stack<PixelView> masks) : masks_(masks) {
+    const Shape to = masks.first.shape;
+    if (from.height == to.height && from.width == to.width) return;
+    constexpr std::int64_t rows_per_mask = 1024;  // so that tables of huge shapes are not made for a few masks
+    resizer_.emplace(from, to, how, from.height + to.height <= rows_per_mask * masks.count);
+}
+
 void Canvas::paint(std::int64_t i, const Run* runs, std::int64_t count) const {
-    const PixelView mask = masks[i];
+    const PixelView mask = masks_[i];
     const Columns columns = all_columns(mask.shape);
-    if (from.height == mask.shape.height && from.width == mask.shape.width) {
-        return decode_mask(runs, count, mask, columns);
-    }
+    if (!resizer_) return decode_mask(runs, count, mask, columns);
     Boundaries boundaries;
-    resize_runs(runs, count, from, mask.shape, how, boundaries);
+    resizer_->resize(runs, count, boundaries);
     decode_mask(reinterpret_cast<const Run*>(boundaries.data()), boundaries.size() / 2, mask, columns);
 }
 

@@ -4,10 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "rle/buffer.hpp"
 #include "rle/mask.hpp"
 #include "rle/resize.hpp"
+#include "rle/resize_runs.hpp"
 #include "rle/run.hpp"
 
 namespace cloudrle {
@@ -31,12 +33,16 @@ struct Stack {
 };
 
 // Masks to be painted from run lists of another shape, or of the same.
-struct Canvas {
-    Shape from;
-    Interpolation how;
-    Stack<PixelView> masks;
+class Canvas {
+  public:
+    Canvas(Shape from, Interpolation how, Stack<PixelView> masks);
 
+    std::int64_t count() const noexcept { return masks_.count; }
     void paint(std::int64_t i, const Run* runs, std::int64_t count) const;
+
+  private:
+    Stack<PixelView> masks_;
+    std::optional<Resizer> resizer_;
 };
 
 }  // namespace cloudrle

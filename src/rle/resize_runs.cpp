@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "rle/axis.hpp"
@@ -14,42 +15,22 @@
 namespace cloudrle {
 namespace {
 
-// Whether a table of every row costs less than computing the rows at the boundaries. It keeps memory in proportion to
+bool same(Shape a, Shape b) noexcept { return a.height == b.height && a.width == b.width; }
+
+// Whether tables of every row cost less than computing the rows at the boundaries. It keeps memory in proportion to
 // the runs.
-bool table_pays(std::int64_t count, Shape from, Shape to) noexcept { return from.height + to.height <= 32 * count; }
+bool tables_pay(std::int64_t count, Shape from, Shape to) noexcept { return from.height + to.height <= 32 * count; }
+
+RowTables rows_for(Shape from, Shape to, Interpolation interpolation, bool in_tables) {
+    const bool halves = from.height == 2 * to.height && from.width == 2 * to.width;
+    if (interpolation == Interpolation::nearest) return NearestRows(from.height, to.height, in_tables);
+    if (interpolation == Interpolation::linear && !halves) return LinearRows(from.height, to.height, in_tables);
+    return AreaRows(from.height, to.height, in_tables);  // OpenCV too averages four pixels where it halves both sides
+}
 
 // Up to so many boundaries are gone through one by one; where there are more, it is quicker to write columns out as
 // pixels and look at every row, of which there are `rows`. Measured.
 std::int64_t few(std::int64_t rows) noexcept { return rows / 16; }
-
-// Source rows to output rows.
-template <class Axis>
-class Rows {
-  public:
-    Rows(const Axis& axis, std::int64_t from, std::int64_t to, bool in_table) : axis_(axis), to_(to) {
-        if (!in_table) return;
-        constexpr std::int64_t step = 8;  // written at once: what is too much is written over, or lies past the end
-        table_.resize(static_cast<std::size_t>(from + step), static_cast<std::int32_t>(to));
-        std::int64_t row = 0;
-        for (std::int64_t i = 0; i < to; ++i) {
-            const std::int64_t end = std::min(axis.pixel(i) + 1, from);
-            for (std::int64_t k = row; k < end; k += step)
-                std::fill_n(&table_[static_cast<std::size_t>(k)], step, static_cast<std::int32_t>(i));
-            row = std::max(row, end);
-        }
-        std::fill(table_.begin() + row, table_.end(), static_cast<std::int32_t>(to));
-    }
-
-    // The first output row whose source row is `row` or later.
-    std::int64_t reaching(std::int64_t row) const noexcept {
-        return table_.empty() ? first_reaching(axis_, row, 0, to_) : table_[static_cast<std::size_t>(row)];
-    }
-
-  private:
-    Axis axis_;
-    std::int64_t to_;
-    std::vector<std::int32_t> table_;
-};
 
 // The sampled rows of columns that have many boundaries.
 class SampledPixels {
@@ -73,10 +54,8 @@ class SampledPixels {
     std::vector<std::uint8_t> pixels_;
 };
 
-void resize_nearest(Source source, Shape from, Shape to, bool in_table, Writer& writer) {
+void resize_nearest(Source source, Shape from, Shape to, const NearestRows& rows, Writer& writer) {
     const NearestAxis columns(from.width, to.width);
-    const NearestAxis down(from.height, to.height);
-    const Rows rows(down, from.height, to.height, in_table);
     std::optional<SampledPixels> pixels;
     for (std::int64_t x = 0; x < to.width;) {
         const std::int64_t top = x * to.height;
@@ -89,11 +68,11 @@ void resize_nearest(Source source, Shape from, Shape to, bool in_table, Writer& 
             continue;
         }
         if (source.more_than(few(from.height + to.height), sampled + 1)) {
-            if (!pixels) pixels.emplace(down, from, to);
+            if (!pixels) pixels.emplace(rows.axis(), from, to);
             pixels->write(source, sampled, top, writer);
         } else {
             writer.set(top, value);
-            Column column = source.column(sampled);
+            Column column = source.present();
             for (std::int64_t y = column.row(); y < from.height; y = column.row()) {
                 value = !value;
                 writer.set(top + rows.reaching(y), value);
@@ -132,30 +111,8 @@ class Blend {
     std::array<std::int32_t, 4> mixed_;
 };
 
-class LinearRows {
-  public:
-    LinearRows(std::int64_t from, std::int64_t to, bool in_table)
-        : height(to), axis_(from, to, Edge::clamp_indices), rows_(axis_, from, to, in_table) {
-        if (!in_table) return;
-        table_.reserve(static_cast<std::size_t>(to));
-        for (std::int64_t i = 0; i < to; ++i) table_.push_back(axis_.taps(i));
-    }
-
-    Taps taps(std::int64_t i) const noexcept {
-        return table_.empty() ? axis_.taps(i) : table_[static_cast<std::size_t>(i)];
-    }
-    std::int64_t reaching(std::int64_t row) const noexcept { return rows_.reaching(row); }
-
-    const std::int64_t height;
-
-  private:
-    LinearAxis axis_;
-    Rows<LinearAxis> rows_;
-    std::vector<Taps> table_;
-};
-
 // Merges the boundaries of two columns, and looks only at output rows that straddle one or whose columns leave it open.
-void blend_boundaries(const Blend& blend, Column first, Column second, std::int64_t source_height,
+void blend_boundaries(const Blend& blend, Column first, Column second, std::int64_t source_height, std::int64_t height,
                       const LinearRows& rows, std::int64_t top, Writer& writer) {
     unsigned state = first.inside() | unsigned{second.inside()} << 1;
     std::int64_t done = 0;
@@ -182,14 +139,14 @@ void blend_boundaries(const Blend& blend, Column first, Column second, std::int6
             }
         }
     }
-    fill(rows.height);
+    fill(height);
 }
 
 // Looks at every output row, as two columns have many boundaries.
 class BlendedPixels {
   public:
-    BlendedPixels(const LinearRows& rows, std::int64_t source_height)
-        : rows_(rows), source_height_(source_height), pixels_(static_cast<std::size_t>(rows.height)) {}
+    BlendedPixels(const LinearRows& rows, Shape from, Shape to)
+        : rows_(rows), source_height_(from.height), pixels_(static_cast<std::size_t>(to.height)) {}
 
     void write(const Source& source, const Taps& columns, std::int64_t top, Writer& writer) {
         if (second_.column() == columns.first) std::swap(first_, second_);
@@ -212,9 +169,8 @@ class BlendedPixels {
     std::vector<std::uint8_t> pixels_;
 };
 
-void resize_linear(Source source, Shape from, Shape to, bool in_table, Writer& writer) {
+void resize_linear(Source source, Shape from, Shape to, const LinearRows& rows, Writer& writer) {
     const LinearAxis columns(from.width, to.width, Edge::clamp_fraction);
-    const LinearRows rows(from.height, to.height, in_table);
     std::optional<BlendedPixels> pixels;
     for (std::int64_t x = 0; x < to.width;) {
         const std::int64_t top = x * to.height;
@@ -227,12 +183,12 @@ void resize_linear(Source source, Shape from, Shape to, bool in_table, Writer& w
             continue;
         }
         if (source.more_than(few(from.height + to.height), taps.second + 1)) {
-            if (!pixels) pixels.emplace(rows, from.height);
+            if (!pixels) pixels.emplace(rows, from, to);
             pixels->write(source, taps, top, writer);
         } else {
-            const Column first = source.column(taps.first);
+            const Column first = source.present();
             const Column second = source.column(taps.second);
-            blend_boundaries(Blend(taps), first, second, from.height, rows, top, writer);
+            blend_boundaries(Blend(taps), first, second, from.height, to.height, rows, top, writer);
         }
         ++x;
     }
@@ -246,14 +202,14 @@ void cover(Source& source, Shape to, std::int64_t left, std::int64_t end, Covera
         source.seek(present);
         const std::int64_t changing = source.changing();
         const std::int64_t right = std::min(end, std::max(present + 1, changing) * to.width);
-        coverage.add(source, present, changing != present, static_cast<std::uint64_t>(right - left));
+        coverage.add(source, changing != present, static_cast<std::uint64_t>(right - left));
         left = right;
     }
 }
 
-void resize_area(Source source, Shape from, Shape to, bool in_table, Writer& writer) {
+void resize_area(Source source, Shape from, Shape to, const AreaRows& rows, Writer& writer) {
     const auto cell = static_cast<std::uint64_t>(from.size());
-    BoundaryCoverage boundaries(from, to, in_table);
+    BoundaryCoverage boundaries(from, to, rows);
     std::optional<PixelCoverage> pixels;
     for (std::int64_t x = 0; x < to.width;) {
         const std::int64_t left = x * from.width;
@@ -280,26 +236,31 @@ void resize_area(Source source, Shape from, Shape to, bool in_table, Writer& wri
 
 }  // namespace
 
-void resize_runs(const Run* runs, std::int64_t count, Shape from, Shape to, Interpolation interpolation,
-                 Boundaries& boundaries) {
-    const Source source(runs, count, from);
-    const bool in_table = table_pays(count, from, to);
+Resizer::Resizer(Shape from, Shape to, Interpolation interpolation, bool in_tables)
+    : from_(from), to_(to), rows_(rows_for(from, to, interpolation, in_tables && !same(from, to))) {}
+
+void Resizer::resize(const Run* runs, std::int64_t count, Boundaries& boundaries) const {
+    const Source source(runs, count, from_);
     Writer writer(boundaries);
-    const bool halves = from.height == 2 * to.height && from.width == 2 * to.width;
-    if (from.height == to.height && from.width == to.width) {
+    if (same(from_, to_)) {
         // Every interpolation is a copy here; in huge masks rounded coordinates would not be.
         for (std::int64_t i = 0; i < count; ++i) {
             writer.set(runs[i].start, true);
             writer.set(runs[i].end, false);
         }
-    } else if (interpolation == Interpolation::nearest) {
-        resize_nearest(source, from, to, in_table, writer);
-    } else if (interpolation == Interpolation::linear && !halves) {
-        resize_linear(source, from, to, in_table, writer);
+    } else if (const auto* nearest = std::get_if<NearestRows>(&rows_)) {
+        resize_nearest(source, from_, to_, *nearest, writer);
+    } else if (const auto* linear = std::get_if<LinearRows>(&rows_)) {
+        resize_linear(source, from_, to_, *linear, writer);
     } else {
-        resize_area(source, from, to, in_table, writer);  // OpenCV too averages four pixels where it halves both sides
+        resize_area(source, from_, to_, std::get<AreaRows>(rows_), writer);
     }
-    writer.finish(to.size());
+    writer.finish(to_.size());
+}
+
+void resize_runs(const Run* runs, std::int64_t count, Shape from, Shape to, Interpolation interpolation,
+                 Boundaries& boundaries) {
+    Resizer(from, to, interpolation, tables_pay(count, from, to)).resize(runs, count, boundaries);
 }
 
 }  // namespace cloudrle

@@ -7,16 +7,36 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
-#include <thread>
-#include <vector>
 
 namespace cloudrle {
 
-// Calls work(i) for every i below `count`, on at most `threads` threads, this one among them. No thread outlives the
-// call; the first exception stops the others and is thrown here.
+// What several threads may call at once, and does not throw.
+struct Task {
+    void (*call)(const void* context);
+    const void* context;
+};
+
+class Worker;
+
+// Threads that call a task besides this one, until they are let go. Between two calls they sleep in a pool.
+class Helpers {
+  public:
+    // As many as are wanted, or as the system has to give.
+    Helpers(std::int64_t wanted, Task task) noexcept;
+    Helpers(const Helpers&) = delete;
+    Helpers& operator=(const Helpers&) = delete;
+
+    // Waits for those that have begun; the others need not begin any more.
+    ~Helpers();
+
+  private:
+    Worker* first_ = nullptr;
+};
+
+// Calls work(i) for every i below `count`, on at most `threads` threads, this one among them. The first exception stops
+// the others and is thrown here.
 template <class Work>
 void for_each_index(std::int64_t count, std::int64_t threads, const Work& work) {
-    const std::int64_t wanted = std::min(threads, count) - 1;  // besides this one
     std::atomic<std::int64_t> next{0};
     std::mutex mutex;
     std::exception_ptr failure;
@@ -29,15 +49,11 @@ void for_each_index(std::int64_t count, std::int64_t threads, const Work& work) 
             if (!failure) failure = std::current_exception();
         }
     };
-    std::vector<std::thread> helpers;
-    helpers.reserve(static_cast<std::size_t>(std::max<std::int64_t>(wanted, 0)));
-    try {
-        for (std::int64_t i = 0; i < wanted; ++i) helpers.emplace_back(take);
-    } catch (const std::exception&) {
-        // The system has no more threads to give, or no memory for one: those that there are will do the work.
+    {
+        const auto call = [](const void* context) { (*static_cast<const decltype(take)*>(context))(); };
+        const Helpers helpers(std::min(threads, count) - 1, {call, &take});
+        take();
     }
-    take();
-    for (std::thread& helper : helpers) helper.join();
     if (failure) std::rethrow_exception(failure);
 }
 

@@ -54,6 +54,7 @@ THREADED = [
     "the_first_fault_of_a_column_counts",
     "stacks_are_painted_side_by_side",
     "every_index_is_worked_on_once",
+    "calls_share_the_pool",
     "an_exception_comes_out_of_the_pool",
     "work_is_done_where_threads_cannot_start",
 ]

@@ -142,7 +142,7 @@ void stacks_are_painted_side_by_side() {
     for (const Shape shape : {from, to}) {
         Guarded<std::uint8_t> out(20 * shape.size());
         const PixelView first{out.data(), shape, shape.width, 1};
-        const Canvas canvas{from, Interpolation::area, {first, 20, shape.size()}};
+        const Canvas canvas(from, Interpolation::area, {first, 20, shape.size()});
         for_each_index(20, 4, [&](std::int64_t i) { canvas.paint(i, runs.data(), view_of(runs).count); });
         for (std::int64_t i = 1; i < 20; ++i)
             CHECK(std::memcmp(out.data(), out.data() + i * shape.size(), as_size(shape.size())) == 0);
@@ -164,6 +164,17 @@ void every_index_is_worked_on_once() {
             CHECK(std::all_of(visits.begin(), visits.end(), [](int visited) { return visited == 1; }));
         }
     }
+}
+
+// A thread of the pool is one caller's at a time, and the work of one call may be to call for more.
+void calls_share_the_pool() {
+    std::vector<std::int64_t> sums(40);
+    for_each_index(40, 8, [&](std::int64_t i) {
+        std::atomic<std::int64_t> sum{0};
+        for_each_index(100, 3, [&](std::int64_t k) { sum += i * k; });
+        sums[as_size(i)] = sum;
+    });
+    for (std::int64_t i = 0; i < 40; ++i) CHECK(sums[as_size(i)] == i * 4950);
 }
 
 void an_exception_comes_out_of_the_pool() {
@@ -280,6 +291,7 @@ int main(int argc, char** argv) {
                          CLOUDRLE_TEST(the_first_fault_of_a_column_counts),
                          CLOUDRLE_TEST(stacks_are_painted_side_by_side),
                          CLOUDRLE_TEST(every_index_is_worked_on_once),
+                         CLOUDRLE_TEST(calls_share_the_pool),
                          CLOUDRLE_TEST(an_exception_comes_out_of_the_pool),
                          CLOUDRLE_TEST(relative_starts_do_not_overflow),
                          CLOUDRLE_TEST(the_middle_of_a_huge_mask_is_found),

@@ -118,6 +118,13 @@ std::vector<Run> resize(const std::vector<Run>& runs, Shape from, Shape to, Inte
     });
 }
 
+// As one of many masks.
+std::vector<Run> resize(const std::vector<Run>& runs, const Resizer& resizer) {
+    Boundaries boundaries;
+    resizer.resize(runs.data(), view_of(runs).count, boundaries);
+    return runs_of(boundaries);
+}
+
 // The same of a mask that lies by rows.
 Dense resize_dense(const Dense& pixels, Shape from, Shape to, Interpolation how) {
     const auto rows = Guarded<std::uint8_t>(plain_transpose(pixels, from));
@@ -163,6 +170,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     const Dense wanted = plain_resize(Mask(runs, from), to, how);
     CHECK(resize(runs, from, to, how) == plain_runs(wanted));
+    for (const bool in_tables : {false, true})
+        CHECK(resize(runs, Resizer(from, to, how, in_tables)) == plain_runs(wanted));
     CHECK(resize_dense(plain_pixels(runs, from.size()), from, to, how) == wanted);
     return 0;
 }
