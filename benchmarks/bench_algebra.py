@@ -28,6 +28,11 @@ def moved(mask: Mask) -> Mask:
     return np.asarray(cv2.warpAffine(mask, matrix, mask.shape[::-1], flags=cv2.INTER_NEAREST), np.uint8)
 
 
+def rolled(mask: Mask) -> Mask:
+    """Make a second mask that meets the first in many places."""
+    return np.roll(mask, (mask.shape[0] // 20, mask.shape[1] // 20), (0, 1))
+
+
 def without_small(mask: Mask) -> Mask:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     kept = np.append(False, stats[1:, cv2.CC_STAT_AREA] >= MIN_AREA)
@@ -60,6 +65,7 @@ TWO: dict[str, tuple[Call, Call]] = {
     "a ^ b": (operator.xor, operator.xor),
     "a - b": (operator.sub, operator.gt),
 }
+PAIRS = [("rough", (256, 384), 100), ("rough", (350, 525), 100), ("smooth", (1400, 2100), 40)]
 NUMBERS: dict[str, tuple[Call, Call]] = {
     "area": (lambda rle: rle.area, np.count_nonzero),
     "bbox": (lambda rle: rle.bbox, lambda mask: _box(np.nonzero(mask))),
@@ -81,7 +87,7 @@ def mask(case: Case) -> Mask:
 
 @pytest.mark.parametrize("name", TWO)
 def bench_set_operations(race: Race, name: str, case: Case, mask: Mask) -> None:
-    other = np.roll(mask, (mask.shape[0] // 20, mask.shape[1] // 20), (0, 1))
+    other = rolled(mask)
     ours, dense = TWO[name]
     race(
         name,
@@ -90,6 +96,34 @@ def bench_set_operations(race: Race, name: str, case: Case, mask: Mask) -> None:
         agree=_is(dense(mask, other)),
         baselines=memory(mask),
     )
+
+
+@pytest.mark.parametrize(("kind", "shape", "count"), PAIRS, ids=[f"{kind} {shape}" for kind, shape, _ in PAIRS])
+@pytest.mark.parametrize("name", TWO)
+def bench_pairs(race: Race, quick: bool, name: str, kind: str, shape: tuple[int, int], count: int) -> None:
+    """Take pair after pair: of one pair that comes again and again the processor learns which mask changes next."""
+    count = 2 if quick else count
+    masks = [mask_of(kind, shape, seed) for seed in range(count)]
+    pairs = [(mask, rolled(mask)) for mask in masks]
+    ours, dense = TWO[name]
+    calls: dict[str, list[Callable[[], Any]]] = {
+        OURS: [partial(ours, RLE.from_mask(a), RLE.from_mask(b)) for a, b in pairs]
+    }
+    for pair in pairs:
+        for peer, call in peers.calls_on_runs(name, list(pair)).items():
+            calls.setdefault(peer, []).append(call)
+    right = [_is(dense(a, b)) for a, b in pairs]
+    race(
+        f"{name} of pair after pair",
+        f"{count} of {kind} {shape[0]} x {shape[1]}",
+        {who: partial(_call_all, theirs) for who, theirs in calls.items()},
+        agree=lambda answers: all(is_right(answer) for is_right, answer in zip(right, answers, strict=True)),
+        baselines=memory(np.stack(masks)),
+    )
+
+
+def _call_all(calls: list[Callable[[], Any]]) -> list[Any]:
+    return [call() for call in calls]
 
 
 @pytest.mark.parametrize("name", ONE)

@@ -50,6 +50,8 @@ def _inclusive(text: str, shape: Shape) -> str:
 
 def _cvat(text: str, shape: Shape) -> list[int]:
     mask = _painted(counts_of_text(text, shape), shape)
+    if not mask.any():
+        return [1, 0, 0, 0, 0]
     y, x = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, left, bottom, right = (int(side) for side in (y[0], x[0], y[-1], x[-1]))
     return [*counts_of_mask(mask[top : bottom + 1, left : right + 1].T).tolist(), left, top, right, bottom]

@@ -19,7 +19,7 @@ from benchmarks.cases import CLOUDS, NO_CLOUDS, REAL_SHAPE, Mask, mask_of, real_
 from benchmarks.racing import OURS, Calls, Race, memory
 
 SIZE = (256, 384)
-SLICE = 128  # masks of that size: 12.6 MB, which stay in the last cache
+SLICE = 64  # masks of that size: 6.3 MB, which stay in the last cache
 
 
 @pytest.fixture(params=["32 smooth masks", "4 large rough masks", "real rows"])
