@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ import pandas as pd
 import pytest
 from image_files import write_scenes
 
+from cloudrle import RLE
 from cloudseg_sdk import CloudsegError, ConfigError, DataError, MissingExtraError, Prediction, Predictions, Segmenter
 from cloudseg_sdk.bundle import read_bundle, write_bundle
 from cloudseg_sdk.inference.bulk import BulkJob, run_job
@@ -70,11 +72,21 @@ def read_csvs(folder: Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def interrupted(segmenter: Segmenter, image: int, action: Callable[[], object]) -> Callable[..., Iterator[Prediction]]:
+def assert_same_cells(found: pd.DataFrame, wanted: pd.DataFrame) -> None:
+    """Compare what tables hold, whatever they hold it in."""
+    assert list(found.columns) == list(wanted.columns)
+    for name in wanted.columns:
+        assert found[name].isna().tolist() == wanted[name].isna().tolist()
+        assert found[name].dropna().tolist() == wanted[name].dropna().tolist()
+
+
+def interrupted(
+    segmenter: Segmenter, image: int, action: Callable[[], object]
+) -> Callable[..., Generator[Prediction, None, None]]:
     """Predict, and do something before one image of the job, counted from 0."""
     counter = iter(range(1_000_000))
 
-    def stream(names: Sequence[str]) -> Iterator[Prediction]:
+    def stream(names: Sequence[str]) -> Generator[Prediction, None, None]:
         for item in segmenter.stream(names):
             if next(counter) == image:
                 action()
@@ -96,11 +108,7 @@ def test_the_parts_are_the_table_of_all_predictions(
     folder = scenes.parent / "whole.parquet"
     wanted = segmenter.predict(scenes).to_frame()
     assert sorted(whole) == [MANIFEST, *(f"part-0000-{number:06}.parquet" for number in range(30))]
-    found = pd.read_parquet(folder)
-    assert list(found.columns) == list(wanted.columns)
-    for name in wanted.columns:
-        assert found[name].isna().tolist() == wanted[name].isna().tolist()
-        assert found[name].dropna().tolist() == wanted[name].dropna().tolist()
+    assert_same_cells(pd.read_parquet(folder), wanted)
 
 
 def test_csv_parts_are_the_same_table(segmenter: Segmenter, scenes: Path, tmp_path: Path) -> None:
@@ -111,6 +119,37 @@ def test_csv_parts_are_the_same_table(segmenter: Segmenter, scenes: Path, tmp_pa
     assert len(list(folder.glob("part-*.csv"))) == 9
     segmenter.predict(paths).to_csv(tmp_path / "wanted.csv")
     pd.testing.assert_frame_equal(read_csvs(folder), read_csv(tmp_path / "wanted.csv"))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_large_part_is_written_while_it_is_predicted(tmp_path: Path, suffix: str) -> None:
+    alive: set[weakref.ref[Prediction]] = set()
+    most = 0
+
+    def make(number: int) -> Prediction:
+        if number % 70 == 65:
+            return Prediction(str(number), ("a", "b"), error="no picture")
+        rles = (RLE.from_box((0, 0, 1, 1 + number), (2, 300)), RLE.from_box((0, 0, 0, 0), (2, 300)))
+        return Prediction(str(number), ("a", "b"), (2, 300), rles, (number / 300, 0.5))
+
+    def stream(names: Sequence[str]) -> Generator[Prediction, None, None]:
+        nonlocal most
+        for name in names:
+            item = make(int(name))
+            alive.add(weakref.ref(item, alive.discard))
+            most = max(most, len(alive))
+            yield item
+
+    folder = tmp_path / f"out{suffix}"
+    large = BulkJob(folder, [str(number) for number in range(300)], (0, 1), 250, {"of": "a test"})
+    assert run_job(large, stream, resume=True, progress=False) == BulkReport(300, 596, 4)
+    assert 0 < most < 150, "a few batches of rows, not the 250 of a part"
+    everything = Predictions(tuple(map(make, range(300))))
+    if suffix == ".csv":
+        everything.to_csv(tmp_path / "wanted.csv")
+        pd.testing.assert_frame_equal(read_csvs(folder), read_csv(tmp_path / "wanted.csv"))
+    else:
+        assert_same_cells(pd.read_parquet(folder), everything.to_frame())
 
 
 def test_options_are_those_of_predict(segmenter: Segmenter, scenes: Path, tmp_path: Path) -> None:
@@ -248,7 +287,7 @@ def test_ctrl_c_keeps_what_was_finished(segmenter: Segmenter, scenes: Path, tmp_
     assert len(json.loads((folder / MANIFEST).read_text())["parts"]) == 4
     seen: list[str] = []
 
-    def count(names: Sequence[str]) -> Iterator[Prediction]:
+    def count(names: Sequence[str]) -> Generator[Prediction, None, None]:
         seen.extend(names)
         return segmenter.stream(names)
 

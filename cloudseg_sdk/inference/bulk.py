@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def list_names(images: Images) -> list[str]:
 
 
 def run_job(
-    job: BulkJob, predict: Callable[[Sequence[str]], Iterator[Prediction]], *, resume: bool, progress: bool
+    job: BulkJob, predict: Callable[[Sequence[str]], Generator[Prediction, None, None]], *, resume: bool, progress: bool
 ) -> BulkReport:
     """Make the parts that are not there yet; see :meth:`cloudseg_sdk.Segmenter.predict_to`.
 
@@ -145,7 +146,8 @@ def run_job(
         total, left = (sum(map(len, some.values())) for some in (parts, missing))
         with Bar(total, done=total - left, progress=progress) as bar:
             for name, images in missing.items():
-                done.write(name, tuple(bar.count(predict(images))))
+                with closing(predict(images)) as found:  # or its threads would live as long as an error's traceback
+                    done.write(name, bar.count(found))
         return done.finish()
 
 

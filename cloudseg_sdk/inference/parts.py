@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,15 +48,25 @@ class Parts:
         """Say whether a part is finished."""
         return self._manifest.holds(name)
 
-    def write(self, name: str, items: Sequence[Prediction]) -> None:
-        """Write a part, whole or not at all, and record it."""
+    def write(self, name: str, items: Iterable[Prediction]) -> None:
+        """Write a part as its predictions come, whole or not at all, and record it."""
         self._manifest.check_there()  # or writing would make the folder anew
         path = self._folder / name
+        number: Counter[str] = Counter()
+
+        def counted() -> Iterator[Prediction]:
+            for item in items:
+                failed = item.error is not None
+                number.update(images=1, rows=1 if failed else len(item.rles), errors=failed)
+                yield item
+
         with _writing(self._folder, self._shard):
-            WRITERS[path.suffix](items, path)
-            rows = sum(1 if item.error is not None else len(item.rles) for item in items)
-            errors = sum(item.error is not None for item in items)
-            self._manifest.add(Part.of(path, images=len(items), rows=rows, errors=errors))
+            try:
+                WRITERS[path.suffix](counted(), path)
+            except FileNotFoundError:
+                self._manifest.check_there()  # which has the better words
+                raise
+            self._manifest.add(Part.of(path, images=number["images"], rows=number["rows"], errors=number["errors"]))
 
     def finish(self) -> BulkReport:
         """Record that no part is missing."""

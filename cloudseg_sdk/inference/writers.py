@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from cloudseg_sdk.inference.prediction import Prediction
 
+_AT_ONCE = 64  # images; also those of a row group of Parquet
 _COLUMNS = ("source", "class", "score", "area", "height", "width", "rle", "error")
 _NUMBERS = {"score": "float64", "area": "Int64", "height": "Int64", "width": "Int64"}  # the others are text
 
@@ -40,11 +43,23 @@ def make_frame(items: Sequence[Prediction]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object).astype(_NUMBERS)
 
 
-def write_csv(items: Sequence[Prediction], path: Path) -> None:
+def write_csv(items: Iterable[Prediction], path: Path) -> None:
     """Write the table as CSV; see :meth:`cloudseg_sdk.Predictions.to_csv`."""
-    with atomic_path(path) as temporary:
+    with (
+        atomic_path(path) as temporary,
         # surrogateescape: a file's name may be bytes that are no UTF-8; they are written as they are.
-        make_frame(items).to_csv(temporary, index=False, lineterminator="\n", errors="surrogateescape")
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        for number, some in enumerate(_batches(items)):
+            make_frame(some).to_csv(file, index=False, header=number == 0, lineterminator="\n")
+
+
+def _batches(items: Iterable[Prediction]) -> Iterator[Sequence[Prediction]]:
+    """Yield so few at a time that their rows take little memory, and at least once: a table has its columns."""
+    rest = iter(items)
+    yield tuple(islice(rest, _AT_ONCE))
+    while some := tuple(islice(rest, _AT_ONCE)):
+        yield some
 
 
 def make_table(items: Sequence[Prediction]) -> pa.Table:
@@ -56,21 +71,25 @@ def make_table(items: Sequence[Prediction]) -> pa.Table:
     return pa.Table.from_pandas(make_frame(items), schema, preserve_index=False)
 
 
-def write_parquet(items: Sequence[Prediction], path: Path) -> None:
+def write_parquet(items: Iterable[Prediction], path: Path) -> None:
     """Write the table as Parquet; see :meth:`cloudseg_sdk.Predictions.to_parquet`."""
     try:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise MissingExtraError("Parquet files need pyarrow", "arrow") from error
 
-    try:
-        table = make_table(items)
-    except UnicodeEncodeError as error:
-        raise CloudsegError(
-            f"the name {error.object!r} is no UTF-8, as Parquet's text must be; rename the file, or use to_csv"
-        ) from error
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    with atomic_path(path) as temporary, ExitStack() as file:
+        writer = None
+        for some in _batches(items):
+            try:
+                table = make_table(some)
+            except UnicodeEncodeError as error:
+                raise CloudsegError(
+                    f"the name {error.object!r} is no UTF-8, as Parquet's text must be; rename the file, or use to_csv"
+                ) from error
+            if writer is None:
+                writer = file.enter_context(pq.ParquetWriter(temporary, table.schema, compression="zstd"))
+            writer.write_table(table)
 
 
 def read_sources(path: Path) -> set[str]:
