@@ -72,7 +72,8 @@ def _counts(value: object, row: int, shape: tuple[int, int]) -> object:
     if not {"size", "counts"} <= value.keys():
         raise TypeError(f"row {row}: a segmentation must have 'size' and 'counts', got {sorted(map(str, value))}")
     size: Any = value["size"]
-    if not isinstance(size, list | tuple) or [*size] != [*shape]:
+    odd = not isinstance(size, list | tuple) or any(isinstance(side, bool | float) for side in size)
+    if odd or [*size] != [*shape]:
         wanted = f"the shape of this row is {shape[0]} x {shape[1]}"
         raise RLEError(f"row {row}: the size of the segmentation is {size!r:.40}, but {wanted} (height, width)", row)
     return value["counts"]

@@ -251,6 +251,12 @@ def _arrow_face(texts: Any) -> Any:
     return texts if hasattr(texts, "__arrow_c_stream__") or hasattr(texts, "__arrow_c_array__") else None
 
 
+def listed(names: Iterable[object]) -> str:
+    """Names for an error's words, on one line and not without end."""
+    text = ", ".join(map(str, names)) or "none at all"
+    return text if text.isprintable() and len(text) <= 200 else f"{text!r:.200}..."
+
+
 def one_of(value: str, choices: Collection[str], name: str) -> str:
     """Return `value`, one of the choices."""
     if value not in choices:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 import numpy.typing as npt
 
+from cloudrle import _check
+from cloudrle._csv import read_rows
 from cloudrle.dialects import Dialect, measure
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def read_table(
     Parameters
     ----------
     source : path or DataFrame
-        A CSV file, or what was read from one: with a column "Image_Label", <image>_<label>, or two columns "image" and
+        A CSV file in UTF-8, or what was read from one: with a column "Image_Label", <image>_<label>, or two columns "image" and
         "label", and one of masks. A file's empty cells are empty texts, not missing ones; `pandas.read_csv` makes them
         missing. Columns that lie in Arrow's memory, as pandas' strings do where pyarrow is installed, are read there.
     shape : (height, width), or one such pair for each row
@@ -69,8 +71,10 @@ def read_table(
     if absent := [name for name in (*names, column) if name not in frame.columns]:
         raise ValueError(
             f"the table must have the columns Image_Label, or image and label, and {column}; it lacks "
-            f"{', '.join(absent)}, and has {', '.join(map(str, frame.columns))}"
+            f"{', '.join(absent)}, and has {_check.listed(frame.columns)}"
         )
+    if doubled := [name for name in (*names, column) if [*frame.columns].count(name) > 1]:
+        raise ValueError(f"the table has two columns {doubled[0]}; drop or rename one")
     images, labels = _images_and_labels(frame) if len(names) == 1 else (frame["image"], frame["label"])
     measures = measure(frame[column], dialect, shape=shape, missing=missing, threads=threads)
     boxes: list[Any] = [tuple(box) if area else None for area, *box in measures[:, :5].tolist()]
@@ -91,11 +95,17 @@ def _frame_of(source: str | PathLike[str] | pd.DataFrame) -> pd.DataFrame:
 
     if isinstance(source, pd.DataFrame):
         return source
-    return pd.read_csv(source, dtype="str", keep_default_na=False)
+    rows = (cells for cells, _ in read_rows(source))
+    names = next(rows, [])
+    return pd.DataFrame(list(rows), columns=names, dtype="str")
 
 
 def _images_and_labels(frame: pd.DataFrame) -> tuple[pd.Series[str], pd.Series[str]]:
-    parts = frame["Image_Label"].str.rpartition("_")
+    try:
+        parts = frame["Image_Label"].str.rpartition("_")
+    except AttributeError:
+        raise TypeError(f"Image_Label must be a column of str, got dtype {frame['Image_Label'].dtype}") from None
+    parts = parts.reindex(columns=range(3)).fillna("")  # there are none where there are no rows
     faulty = ~((parts[0] != "") & (parts[2] != "")).to_numpy(bool)
     if faulty.any():
         row = int(faulty.argmax())

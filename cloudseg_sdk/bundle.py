@@ -11,7 +11,8 @@
 
 An ensemble has its members in place of the latter two, ``member1.cloudseg`` and so on, each a whole file.
 
-Reading runs no code from the file, and checks each part's hash before using it.
+Reading runs no code from the file, opens no other file, and checks each part's hash before using it. Parts are read
+into memory and never written, so that their names lead nowhere; what they take there goes with the file's own size.
 
 A new field of the manifest or another output of the graph raises the format version. Every release reads all versions
 up to its own: `_ADDED` says what a field that an older file lacks stands for.
@@ -28,7 +29,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import lzma
 import zipfile
 import zlib
 from collections import Counter
@@ -44,7 +44,7 @@ from cloudrle import __version__
 from cloudseg_sdk.config import Decision, ModelConfig, check_members
 from cloudseg_sdk.errors import BundleError, ConfigError
 from cloudseg_sdk.files import atomic_path
-from cloudseg_sdk.graph import fill_graph, strip_graph
+from cloudseg_sdk.graph import check_alone, fill_graph, strip_graph
 
 SHIPPED = ("clouds",)  # models that come with the package
 FORMAT_VERSION = 3
@@ -54,8 +54,9 @@ _ADDED: dict[int, dict[str, Any]] = {
     3: {"parity": {}},
 }
 MANIFEST, WEIGHTS, GRAPH = "manifest.json", "weights.npz", "model.onnx"
-# Far above any UNet++ of eight levels, far below what would exhaust a machine that opens a hostile file.
-MAX_PART_BYTES = 2 << 30
+# Kernels shrink by a tenth, a manifest to a tenth. Deflate could make a thousand bytes of one, and of those a million.
+MAX_INFLATION = 20
+MAX_MANIFEST_BYTES = 16 << 20  # as Python's objects its JSON takes twenty times that
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,11 @@ def _pack(bundle: Bundle, dtype: Literal["float32", "float16"]) -> bytes:
         text = json.dumps(manifest, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise BundleError(f"metrics and provenance must be JSON values: {error}") from error
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise BundleError(
+            f"metrics and provenance take {len(text):,} bytes as JSON, wanted at most {MAX_MANIFEST_BYTES:,}; keep "
+            "such tables in files of their own"
+        )
     file = io.BytesIO()
     # Nothing is compressed: kernels, nearly all of the bytes, shrink by a tenth, and inflating them takes as long as
     # the rest of reading.
@@ -157,23 +163,23 @@ def _unpack(file: Path | io.BytesIO, path: Path, *, inside_ensemble: bool) -> Bu
     """Read a bundle from `file`; errors call it `path`."""
     try:
         with zipfile.ZipFile(file) as archive:
-            _check_start(archive)
+            _check_archive(archive, path)
             manifest = _read_manifest(_read_part(archive, MANIFEST, path), path)
             hashes = manifest["sha256"]
-            _check_names(archive.namelist(), hashes, path)
             members = [_member_name(number) for number in range(manifest["members"])]
             own = members or [WEIGHTS, *([GRAPH] if GRAPH in hashes else [])]
-            for name in own:
-                if name not in hashes:
-                    raise BundleError(f"{path}: the manifest names no {name}")
+            _check_names(archive.namelist(), hashes, own, path)
             parts = {name: _read_part(archive, name, path) for name in own}
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, NotImplementedError) as error:  # the latter for a later version of zip
-        raise BundleError(f"{path} is not a .cloudseg file, or a damaged one: {error}") from error
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
+        # For a later version of zip, and for a name that is no text.
+        raise BundleError(f"{path} is not a .cloudseg file, or a damaged one: {error}; get it again") from error
     for name, data in parts.items():
         if hashlib.sha256(data).hexdigest() != hashes[name]:
-            raise BundleError(f"{path}: {name} is damaged (its SHA-256 is not the manifest's)")
+            raise BundleError(f"{path}: {name} is damaged (its SHA-256 is not the manifest's); get the file again")
+    if GRAPH in parts:
+        check_alone(parts[GRAPH], f"{path}: {GRAPH}")
     if members and inside_ensemble:
         raise BundleError(f"{path}: a member of an ensemble is an ensemble itself")
     inner = tuple(_unpack(io.BytesIO(parts[name]), path / name, inside_ensemble=True) for name in members)
@@ -201,38 +207,62 @@ def _member_name(number: int) -> str:
     return f"member{number + 1}.cloudseg"
 
 
-def _check_start(archive: zipfile.ZipFile) -> None:
-    """Refuse an archive that begins late: of a file that is cut off behind an inner archive, zipfile reads that one."""
-    start = min((info.header_offset for info in archive.infolist()), default=0)
-    if start > 0:
+def _check_archive(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuse an archive that begins late, is compressed in another way than any release did, or is a bomb."""
+    infos = archive.infolist()
+    start = min((info.header_offset for info in infos), default=0)
+    if start > 0:  # of a file that is cut off behind an inner archive, zipfile reads that one
         raise zipfile.BadZipFile(f"its archive begins at byte {start:,} only")
+    for info in infos:
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BundleError(
+                f"{path}: {info.filename!r} is compressed by zip's method {info.compress_type}; wanted 0 (stored) or 8 "
+                "(deflated)"
+            )
+    claimed, size = sum(info.file_size for info in infos), _size(archive)
+    if claimed > MAX_INFLATION * size:
+        raise BundleError(
+            f"{path} claims to hold {claimed:,} bytes in {size:,}; a .cloudseg file holds at most {MAX_INFLATION} times "
+            "its size"
+        )
 
 
-def _check_names(names: list[str], hashes: dict[str, Any], path: Path) -> None:
-    """Refuse what no hash vouches for: two parts of one name, and parts that the manifest does not list."""
+def _size(archive: zipfile.ZipFile) -> int:
+    return archive.fp.seek(0, io.SEEK_END) if archive.fp else 0
+
+
+def _check_names(names: list[str], hashes: dict[str, Any], own: list[str], path: Path) -> None:
+    """Refuse what no hash vouches for, two parts of one name, and what a file of this format does not have."""
     for name, count in Counter(names).items():
         if count > 1:
-            raise BundleError(f"{path}: {name} is there twice")
+            raise BundleError(f"{path}: {name!r} is there twice")
         if name not in (MANIFEST, *hashes):
-            raise BundleError(f"{path}: {name} is not listed in the manifest")
+            raise BundleError(f"{path}: {name!r} is not listed in the manifest")
+    for name in own:
+        if name not in hashes:
+            raise BundleError(f"{path}: the manifest names no {name}")
+    for name in hashes:
+        if name not in own:
+            raise BundleError(f"{path}: {name!r} is no part of a .cloudseg file; it has {', '.join(own)}")
 
 
 def _read_part(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
     try:
         size = archive.getinfo(name).file_size
-        if size > MAX_PART_BYTES:
-            raise BundleError(f"{path}: {name} claims {size:,} bytes; at most {MAX_PART_BYTES:,} are read")
-        return archive.read(name)
+        if name == MANIFEST and size > MAX_MANIFEST_BYTES:
+            raise BundleError(f"{path}: {name} claims {size:,} bytes; at most {MAX_MANIFEST_BYTES:,} are read")
+        with archive.open(name) as part:
+            return part.read(size + 1)  # told no number, it would first inflate all that there is, whatever is claimed
     except KeyError as error:
         raise BundleError(f"{path}: {name} is missing") from error
-    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, zlib.error, lzma.LZMAError) as error:
-        raise BundleError(f"{path}: {name} is damaged: {error}") from error
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, zlib.error) as error:
+        raise BundleError(f"{path}: {name} is damaged: {error}; get the file again") from error
 
 
 def _read_manifest(data: bytes, path: Path) -> dict[str, Any]:
     wanted = {"config": dict, "decision": dict, "metrics": dict, "provenance": dict, "sha256": dict}
     try:
-        manifest = json.loads(data)
+        manifest = json.loads(data, parse_constant=_refuse_constant)
         version = manifest["format_version"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{path}: {MANIFEST} is damaged: {error}") from error
@@ -256,6 +286,10 @@ def _read_manifest(data: bytes, path: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
+
+
 def _pack_weights(weights: Mapping[str, NDArray[np.floating[Any]]], dtype: str) -> bytes:
     buffer = io.BytesIO()
     # Only kernels are halved: they are nearly all of the bytes, and a tiny variance would not survive float16.
@@ -267,9 +301,12 @@ def _pack_weights(weights: Mapping[str, NDArray[np.floating[Any]]], dtype: str) 
 def _unpack_weights(data: bytes, path: Path) -> dict[str, NDArray[np.floating[Any]]]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            # np.savez compresses nothing; what is compressed could claim any size.
-            if any(info.compress_type != zipfile.ZIP_STORED for info in arrays.zip.infolist()):
+            # np.savez compresses nothing, and puts no two arrays into one place; else they could claim any size.
+            infos = arrays.zip.infolist()
+            if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
                 raise ValueError("an array is compressed")
+            if sum(info.file_size for info in infos) > len(data):
+                raise ValueError("its arrays claim more bytes than it has")
             weights = {name: arrays[name] for name in arrays.files}
     except Exception as error:  # NumPy reads headers with Python's own tokenizer and parser, which raise all sorts
         raise BundleError(f"{path}: {WEIGHTS} is damaged: {error}") from error

@@ -25,6 +25,8 @@ Scaling = Literal["unit", "standardize"]
 Upsampling = Literal["transpose", "nearest"]
 TTA = Literal["none", "flips"]
 
+_MAX_PIXELS = 1 << 27  # as many as are decoded of an image
+
 _CHOICES: dict[str, tuple[object, ...]] = {
     "encoder": get_args(Encoder),
     "channels": (1, 3),
@@ -122,6 +124,8 @@ class ModelConfig:
                 f"input_size must be (height, width) in multiples of {step}, because {len(self.filters)} levels halve "
                 f"it {len(self.filters) - 1} times; got {self.input_size!r}"
             )
+        if self.input_size[0] * self.input_size[1] > _MAX_PIXELS:
+            raise ConfigError(f"input_size must have at most {_MAX_PIXELS:,} pixels, got {self.input_size!r}")
         if not _is_number(self.dropout) or not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout must be at least 0 and below 1, got {self.dropout!r}")
         if not _is_number(self.l2) or not 0 <= self.l2 < float("inf"):

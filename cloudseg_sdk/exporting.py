@@ -20,7 +20,7 @@ from cloudseg_sdk.bundle import Bundle
 from cloudseg_sdk.config import Decision, ModelConfig
 from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError
 from cloudseg_sdk.files import atomic_path
-from cloudseg_sdk.graph import keep_outputs
+from cloudseg_sdk.graph import check_alone, keep_outputs
 from cloudseg_sdk.inference.engines import OpenVINOEngine, Output, import_openvino, read_openvino
 from cloudseg_sdk.network import Network
 from cloudseg_sdk.parity import TOLERANCE, distance, probe_images
@@ -68,6 +68,7 @@ def read_exported(path: Path) -> Bundle:
         data = path.with_suffix(".bin").read_bytes() if path.suffix == SUFFIXES["openvino"] else b""
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror or error}: {error.filename}") from error
+    check_alone(graph, str(path))
     info = read_openvino(graph, data).get_rt_info()
     if "framework" in info:  # where OpenVINO puts ONNX's texts
         info = info["framework"]
@@ -79,7 +80,7 @@ def read_exported(path: Path) -> Bundle:
             raise BundleError(f"{path} has export version {about['version']!r}; this release reads {_VERSION}")
         config, decision = ModelConfig.from_dict(about["config"]), Decision.from_dict(about["decision"])
         metrics, provenance = dict(about["metrics"]), dict(about["provenance"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, BundleError):
             raise
         raise BundleError(f"{path}: its text {_KEY!r} is damaged: {error}") from error

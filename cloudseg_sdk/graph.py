@@ -7,6 +7,7 @@ Field numbers are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.prot
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -21,6 +22,14 @@ _Buffer: TypeAlias = bytes | memoryview
 _MODEL_GRAPH, _GRAPH_INITIALIZER, _NODE_INPUT = 7, 5, 1
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_DATA = 1, 2, 8, 9
 _FLOAT = 1
+# The key under which a tensor names the file of its numbers: field 1 and length 8, in any spelling that parsers take.
+_ELSEWHERE = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
+
+
+def check_alone(graph: bytes, name: str) -> None:
+    """Refuse an ONNX graph whose numbers lie in other files: OpenVINO would read any file that it names."""
+    if b"location" in graph and _ELSEWHERE.search(graph):  # the former takes no time
+        raise BundleError(f"{name} keeps tensors in other files; wanted a graph that holds all of them itself")
 
 
 def fill_graph(graph: bytes, weights: Weights) -> bytes:

@@ -23,6 +23,7 @@ from cloudseg_sdk.inference.engines import (
     ONNXRuntimeEngine,
     OpenVINOEngine,
     Output,
+    Shapes,
     keras_device,
 )
 from cloudseg_sdk.parity import TOLERANCE, Parity, measure_parity, probe_images
@@ -128,14 +129,15 @@ class Network:
                 "installed and save it again"
             )
         head = None if network.is_whole else level
+        engine: OpenVINOEngine | ONNXRuntimeEngine
         if name == "openvino":
-            network._engine = OpenVINOEngine(
-                bundle.graph, head, choice.arithmetic, bundle.graph_data, threads=choice.threads
-            )
+            engine = OpenVINOEngine(bundle.graph, head, choice.arithmetic, bundle.graph_data, threads=choice.threads)
         elif bundle.graph_data:
             raise ConfigError(f'{file} is an OpenVINO model, which the onnxruntime engine cannot read; take "openvino"')
         else:
-            network._engine = ONNXRuntimeEngine(bundle.graph, head, choice.device, threads=choice.threads)
+            engine = ONNXRuntimeEngine(bundle.graph, head, choice.device, threads=choice.threads)
+        _check_shapes(engine.shapes, network.config, file)
+        network._engine = engine
         return network
 
     @property
@@ -164,13 +166,14 @@ class Network:
     def _build(self) -> keras.Model:
         import_keras()
         from cloudseg_sdk.models.unetpp import build_network, prune
-        from cloudseg_sdk.models.weights import has_gpu, set_weights
+        from cloudseg_sdk.models.weights import check_widths, has_gpu, set_weights
 
         if not self._saved.weights:
             raise BundleError("an exported model has no weights for Keras; use the .cloudseg file that it was made of")
         device = self._choice.device if self._choice.engine == "keras" else None
         if device == "gpu" and not has_gpu():
             raise ConfigError('device "gpu": Keras\' backend sees none; `cloudseg doctor` shows backend and devices')
+        check_widths(self._whole, self._saved.weights)
         with keras_device(device):
             network = build_network(self._whole)
             set_weights(network, self._saved.weights)
@@ -246,6 +249,22 @@ class Network:
             head = None if self.is_whole else self.config.nested
             return OpenVINOEngine(self._saved.graph, head, data=self._saved.graph_data).run(images)
         return _run_eagerly(self.model, self.config, images)
+
+
+def _check_shapes(found: Shapes, config: ModelConfig, file: str | Path) -> None:
+    """Refuse a graph of another network than the configuration's."""
+    wanted: Shapes = ((None, *config.input_size, 3), (None, *config.output_size, len(config.classes)))
+    if config.presence_head:
+        wanted = (*wanted, (None, len(config.classes)))
+    alike = len(found) == len(wanted) and all(
+        len(one) == len(other) and all(side in (None, length) for side, length in zip(one[1:], other[1:], strict=True))
+        for one, other in zip(found, wanted, strict=True)
+    )
+    if not alike:
+        raise BundleError(
+            f"{file}: its graph has inputs and outputs of the shapes {list(found)}, wanted {list(wanted)} by its "
+            "configuration"
+        )
 
 
 def _run_eagerly(network: keras.Model, config: ModelConfig, images: NDArray[np.uint8]) -> Output:

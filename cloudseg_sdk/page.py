@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -93,10 +93,10 @@ def write_page(path: Path, evaluation: Evaluation) -> None:
         "threshold in use.</p>",
         _threshold_charts(report, evaluation.curves, evaluation.decision),
     ]
-    if "calibration" in metrics:
-        parts += ["<h2>What calibration brought</h2>", _calibration_table(metrics["calibration"])]
+    if metrics.get("calibration"):
+        parts += ["<h2>What calibration brought</h2>", _drawn(_calibration_table, metrics["calibration"])]
     if metrics.get("history"):
-        parts += ["<h2>Training</h2>", _history_charts(metrics["history"])]
+        parts += ["<h2>Training</h2>", _drawn(_history_charts, metrics["history"])]
     for title, chosen in (("Worst scenes", order[:count]), ("Best scenes", order[::-1][:count])):
         parts += [f"<h2>{title}</h2>", "<p>Left the truth, right the prediction.</p>", _legend(list(report.by_class))]
         parts += [_figure(evaluation.scenes[number], list(report.by_class)) for number in chosen]
@@ -128,6 +128,14 @@ def _numbers(scores: Scores) -> list[str]:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _drawn(draw: Callable[[Any], str], saved: Any) -> str:
+    """Draw what is saved with a model, which may be anything that JSON can hold."""
+    try:
+        return draw(saved)
+    except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError):
+        return "<p>Saved with the model in a form that this page does not know.</p>"
 
 
 def _calibration_table(calibration: Mapping[str, Any]) -> str:

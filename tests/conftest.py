@@ -1,6 +1,8 @@
 """Fixtures that several test files share."""
 
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,11 @@ def clouds() -> Path:
     if not CLOUDS.is_dir():
         pytest.skip(f"no real scenes in {CLOUDS}")
     return CLOUDS
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter, which those of `tmp_path` are not."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        yield Path(place)

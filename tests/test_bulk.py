@@ -9,10 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import weakref
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import bulk_job
 import numpy as np
 import pandas as pd
 import pytest
+from faults import limited, without_privileges
 from image_files import write_scenes
 
 from cloudrle import RLE
@@ -569,24 +568,13 @@ def cannot_write(folder: Path, reason: str) -> str:
     return f"cannot write to {folder}: {reason}; finished parts are kept: mend that, and call it again to go on"
 
 
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Have the system refuse to write more bytes into a file."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.parametrize("size", [0, 1500, 6000])
 def test_a_file_that_the_system_refuses_stops_the_job_and_it_goes_on(
     segmenter: Segmenter, scenes: Path, whole: dict[str, bytes], tmp_path: Path, size: int
 ) -> None:
     folder = tmp_path / "out.parquet"
     assert len(whole[MANIFEST]) > 6000 > max(len(data) for name, data in whole.items() if name != MANIFEST) > 1500
-    with largest_file(size), pytest.raises(CloudsegError) as caught:
+    with limited(resource.RLIMIT_FSIZE, size), pytest.raises(CloudsegError) as caught:
         predict(segmenter, folder, scenes)
     assert str(caught.value) == cannot_write(folder, "File too large")
     assert not [path for path in folder.iterdir() if path.name.startswith((".part", "._manifest"))]
@@ -623,31 +611,16 @@ cp -r {disk}/out.parquet {copy}
     assert files(copy) == whole
 
 
-@contextmanager
-def without_privileges() -> Iterator[None]:
-    """Be nobody for a while, because root may write anywhere."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-def test_a_folder_that_may_not_be_written_stops_the_job(segmenter: Segmenter, scenes: Path) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "out.parquet"
-        folder.mkdir()
-        Path(place).chmod(0o755)
-        folder.chmod(0o555)
-        images = [str(path) for path in sorted(scenes.iterdir())]
-        with without_privileges(), pytest.raises(CloudsegError) as caught:
-            predict(segmenter, folder, images)
-        assert str(caught.value) == cannot_write(folder, "Permission denied")
-        folder.chmod(0o755)
-        assert predict(segmenter, folder, images).images == COUNT
+def test_a_folder_that_may_not_be_written_stops_the_job(segmenter: Segmenter, scenes: Path, open_folder: Path) -> None:
+    folder = open_folder / "out.parquet"
+    folder.mkdir()
+    folder.chmod(0o555)
+    images = [str(path) for path in sorted(scenes.iterdir())]
+    with without_privileges(), pytest.raises(CloudsegError) as caught:
+        predict(segmenter, folder, images)
+    assert str(caught.value) == cannot_write(folder, "Permission denied")
+    folder.chmod(0o755)
+    assert predict(segmenter, folder, images).images == COUNT
 
 
 def test_a_file_in_place_of_the_folder_stops_the_job(segmenter: Segmenter, scenes: Path, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def write_parts(path: Path, parts: Parts, *, vouch: bool = True) -> None:
             name: hashlib.sha256(data).hexdigest() for name, data in parts.items() if name != MANIFEST
         }
         parts = {**parts, MANIFEST: json.dumps(manifest).encode()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for name, data in parts.items():
             archive.writestr(name, data)
 
@@ -336,7 +336,7 @@ def test_no_truncated_file_is_read(path: Path) -> None:
     for end in range(0, len(data), 20):
         path.write_bytes(data[:end])
         words = r"File is not a zip file|its archive begins at byte [\d,]+ only"  # the latter is that of the weights
-        assert re.fullmatch(f"PATH is not a \\.cloudseg file, or a damaged one: ({words})", refusal(path))
+        assert re.fullmatch(f"PATH is not a \\.cloudseg file, or a damaged one: ({words}); get it again", refusal(path))
 
 
 @pytest.mark.parametrize("data", [b"", b"no zip at all", bytes(1000), b"PK\x03\x04", b"PK\x05\x06" + bytes(18)])
@@ -388,10 +388,13 @@ NO_OBJECTS: tuple[Any, ...] = (KeyError, None, [], 5, "x")
         (set_part(MANIFEST, None), "PATH: manifest.json is missing"),
         (set_part(WEIGHTS, None), "PATH: weights.npz is missing"),
         (set_part(GRAPH, None), "PATH: model.onnx is missing"),
-        (set_part("extra.bin", b"1"), "PATH: extra.bin is not listed in the manifest"),
-        (set_part("../escape", b"1"), "PATH: ../escape is not listed in the manifest"),
-        (set_part(WEIGHTS, b"other"), "PATH: weights.npz is damaged (its SHA-256 is not the manifest's)"),
-        (set_part(GRAPH, b""), "PATH: model.onnx is damaged (its SHA-256 is not the manifest's)"),
+        (set_part("extra.bin", b"1"), "PATH: 'extra.bin' is not listed in the manifest"),
+        (set_part("../escape", b"1"), "PATH: '../escape' is not listed in the manifest"),
+        (
+            set_part(WEIGHTS, b"other"),
+            "PATH: weights.npz is damaged (its SHA-256 is not the manifest's); get the file again",
+        ),
+        (set_part(GRAPH, b""), "PATH: model.onnx is damaged (its SHA-256 is not the manifest's); get the file again"),
         (set_part(MANIFEST, b""), f"{DAMAGED}Expecting value: line 1 column 1 (char 0)"),
         (set_part(MANIFEST, b"[1]"), f"{DAMAGED}list indices must be integers or slices, not str"),
         (set_part(MANIFEST, b"null"), f"{DAMAGED}'NoneType' object is not subscriptable"),
@@ -411,7 +414,7 @@ NO_OBJECTS: tuple[Any, ...] = (KeyError, None, [], 5, "x")
             for name in ("config", "decision", "metrics", "provenance", "sha256")
             for value in NO_OBJECTS
         ),
-        (set_manifest(sha256={}), "PATH: weights.npz is not listed in the manifest"),
+        (set_manifest(sha256={}), "PATH: 'weights.npz' is not listed in the manifest"),
         (set_manifest(sha256={WEIGHTS: 5, GRAPH: None}), "PATH: weights.npz is damaged (its SHA-256"),
         (set_manifest(config={}), f"{DAMAGED}ModelConfig wants the fields"),
         (set_manifest(config=config(depth=5)), f"{DAMAGED}ModelConfig wants the fields"),
@@ -422,8 +425,8 @@ NO_OBJECTS: tuple[Any, ...] = (KeyError, None, [], 5, "x")
         (set_manifest(decision={}), f"{DAMAGED}Decision wants the fields"),
         (set_manifest(decision=Decision.plain(3).to_dict()), f"{DAMAGED}2 classes, but a decision for 3"),
         (
-            set_manifest(decision={**DECISION.to_dict(), "threshold": [0.5, float("nan")]}),
-            f"{DAMAGED}threshold must be a tuple of one number from 0 to 1 for each class, got (0.5, nan)",
+            set_manifest(decision={**DECISION.to_dict(), "threshold": [0.5, 2]}),
+            f"{DAMAGED}threshold must be a tuple of one number from 0 to 1 for each class, got (0.5, 2)",
         ),
         (set_manifest(decision={**DECISION.to_dict(), "min_area": 5}), f"{DAMAGED}min_area must be a tuple"),
     ],
@@ -440,7 +443,7 @@ def test_a_graph_that_the_manifest_does_not_know_is_refused(path: Path) -> None:
     hashes = json.loads(parts[MANIFEST])["sha256"]
     set_manifest(sha256={WEIGHTS: hashes[WEIGHTS]})(parts)
     write_parts(path, parts, vouch=False)
-    assert refusal(path) == "PATH: model.onnx is not listed in the manifest"
+    assert refusal(path) == "PATH: 'model.onnx' is not listed in the manifest"
 
 
 def test_a_manifest_that_names_no_weights_is_refused(path: Path) -> None:
@@ -455,31 +458,7 @@ def test_a_part_that_is_there_twice_is_refused(path: Path, part: str) -> None:
     with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # zipfile knows that it is odd
         archive.writestr(part, parts_of(path)[part])
-    assert refusal(path) == f"PATH: {part} is there twice"
-
-
-@pytest.mark.parametrize("part", [MANIFEST, WEIGHTS, GRAPH])
-def test_a_part_that_claims_to_be_huge_is_refused_unread(path: Path, part: str) -> None:
-    data = bytearray(path.read_bytes())
-    entry = data.rindex(part.encode()) - 46  # in the zip's central directory
-    assert data[entry : entry + 4] == b"PK\x01\x02"
-    data[entry + 24 : entry + 28] = (2**31 + 1).to_bytes(4, "little")
-    path.write_bytes(data)
-    assert refusal(path) == f"PATH: {part} claims 2,147,483,649 bytes; at most 2,147,483,648 are read"
-
-
-@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_damage_under_another_compression_names_the_part(path: Path, compression: int) -> None:
-    parts = parts_of(path)
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, data in parts.items():
-            archive.writestr(name, data)
-    assert read_bundle(path).graph == parts[GRAPH]
-    damaged = bytearray(path.read_bytes())
-    start = archive.getinfo(WEIGHTS).header_offset + 30 + len(WEIGHTS)
-    damaged[start : start + 40] = bytes(40)
-    path.write_bytes(damaged)
-    assert refusal(path).startswith("PATH: weights.npz is damaged: ")
+    assert refusal(path) == f"PATH: {part!r} is there twice"
 
 
 # --- hostile weights, vouched for by the manifest ---
@@ -591,6 +570,11 @@ def test_weights_of_another_network_are_refused(tiny_bundle: Path, tmp_path: Pat
         with pytest.raises(BundleError) as caught:
             Segmenter.load(path, engine="keras")
         assert str(caught.value) == words
+    huge = dataclasses.replace(saved.config, filters=(10**6,) * 3)  # to build it would take terabytes
+    write_bundle(path, dataclasses.replace(saved, config=huge), "float32")
+    with pytest.raises(BundleError) as caught:
+        Segmenter.load(path, engine="keras")
+    assert str(caught.value) == "weights: conv11_2/kernel has shape (3, 3, 4, 4), wanted (3, 3, 1000000, 1000000)"
 
 
 @pytest.mark.parametrize("graph", [b"", b"no graph", bytes(100)])

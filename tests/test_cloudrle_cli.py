@@ -175,7 +175,7 @@ FILES = [
     ("a.csv", "a,a\n", "{path} has two columns of one name: a, a"),
     ("a.csv", "a,b\n1,2\n", "{path} has no column of masks that is known by its name, only a, b; pass --column"),
     ("a.csv", "", "{path} has no column of masks that is known by its name, only none at all; pass --column"),
-    ("a.csv", 'rle\n"1 1', "{path} is no CSV file in UTF-8: unexpected end of data"),
+    ("a.csv", 'rle\n"1 1', "{path} line 2: a quote is opened and never closed"),
     ("a.txt", "", "{path} must end in .csv, .parquet or .json"),
     ("a.json", '[{"rle": "1 1"}, {"mask": ""}]', "{path}: row 1 must have the keys of row 0, rle"),
     ("a.json", '[{"rle": "1 1"}, {"rle": 3}]', "row 1: text must be a str, got int"),
@@ -184,7 +184,7 @@ FILES = [
     ("a.json", '[{"rle": "1 1"', "{path}: broken JSON at character 14: wanted a value, got 'the end of the file'"),
     ("a.json", '{"a": 1}}', "{path}: broken JSON at character 8: wanted the end of the file, got '}'"),
     ("a.json", "3", "{path}: broken JSON at character 0: wanted '[' or '{', got '3'"),
-    ("a.json", '{"images": [{"id": 1}]}', "{path}: {'id': 1} among the images lacks what COCO wants"),
+    ("a.json", '{"images": [{"id": 1}]}', "{path}: image {'id': 1} must have a file_name, a text"),
     ("a.json", '{"annotations": [{}]}', "{path}: annotation 0 must have image_id, category_id and segmentation"),
     (
         "a.json",

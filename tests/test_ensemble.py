@@ -193,7 +193,7 @@ def test_a_damaged_ensemble_is_refused_with_the_name_of_the_part(files: list[Pat
         rewrite(whole(path, members), members=value)
         assert refusal() == f"PATH: manifest.json is damaged: 'members' is {value!r}"
     rewrite(whole(path, members[:1]), sha256={"weights.npz": "0"})
-    assert refusal() == "PATH: member1.cloudseg is not listed in the manifest"
+    assert refusal() == "PATH: 'member1.cloudseg' is not listed in the manifest"
 
     inner = whole(tmp_path / "inner.cloudseg", members)
     whole(path, (read_bundle(inner), members[1]))

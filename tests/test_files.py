@@ -83,6 +83,33 @@ with atomic_path(pathlib.Path(sys.argv[1])) as temporary:
     done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert done.returncode == -9
     assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2, "and half of the new one, hidden"
+    with atomic_path(path) as temporary:
+        temporary.write_text("new")
+    assert list(tmp_path.iterdir()) == [path], "which the next writer removes"
+
+
+def test_only_leftovers_of_the_same_file_whose_writer_is_gone_are_removed(tmp_path: Path) -> None:
+    gone, of_another, of_no_writer = (
+        tmp_path / name for name in (".out-0123abcd.csv", ".in-0123abcd.csv", ".out-x.csv")
+    )
+    for path in (gone, of_another, of_no_writer):
+        path.touch()
+    with atomic_path(tmp_path / "out.csv") as living:
+        with atomic_path(tmp_path / "out.csv"):
+            pass
+        assert set(tmp_path.iterdir()) == {living, of_another, of_no_writer, tmp_path / "out.csv"}
+
+
+def test_without_locks_nobody_can_tell_whether_a_writer_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "fcntl", None)
+    left = tmp_path / ".out-0123abcd.csv"
+    left.touch()
+    with atomic_path(tmp_path / "out.csv") as temporary:
+        temporary.write_text("new")
+    assert set(tmp_path.iterdir()) == {left, tmp_path / "out.csv"}
 
 
 @pytest.mark.usefixtures("restore_umask")
@@ -131,6 +158,19 @@ def test_a_lock_has_one_holder_at_a_time(tmp_path: Path) -> None:
             pass
     with locked(tmp_path / "lock"):
         pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_of_a_folder_that_was_replaced_leaves_the_new_one_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with locked(folder / "lock"):
+        folder.rename(tmp_path / "away")
+        folder.mkdir()
+        with locked(folder / "lock"):
+            pass
+        (folder / "lock").touch()
+    assert (folder / "lock").exists()
 
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:

@@ -596,7 +596,7 @@ HEADER = "Image_Label,EncodedPixels\n"
             "Label,EncodedPixels\n",
             "{sample} must have the columns Image_Label, EncodedPixels, got Label, EncodedPixels",
         ),
-        ("", "{sample} is not a CSV file: No columns to parse from file"),
+        ("", "{sample} must have the columns Image_Label, EncodedPixels, got ''"),
         (None, "cannot read {sample}: No such file or directory"),
     ],
 )

@@ -11,12 +11,14 @@ import numpy as np
 import typer
 
 from cloudrle import RLE, RLEError, convert
+from cloudrle.cli.files import atomic_path
 from cloudrle.cli.sinks import FORMATS, writing
 from cloudrle.cli.sources import LIST_DIALECTS, Block, Cells, Shape, Table, parsed_lists, read_table
 from cloudrle.dialects import DIALECTS, Dialect, measure
 
 _BINS = 10  # of the histogram
 _BAR = 40  # characters of its longest bar
+_LONGEST_SIDE, _MOST_PIXELS = 1_000_000, 1 << 30  # of a picture that is drawn: libpng's and OpenCV's
 _PAINT = (0, 0, 255)  # red, in OpenCV's order
 
 app = typer.Typer(
@@ -54,8 +56,8 @@ def main() -> None:
     """Run the command line; an error is one line on stderr and exit code 1 (2 for wrong usage)."""
     try:
         app()
-    except (OSError, ValueError, TypeError, ImportError) as error:
-        sys.exit(f"cloudrle: {error}")
+    except (OSError, ValueError, TypeError, ImportError, MemoryError) as error:
+        sys.exit(f"cloudrle: {str(error) or 'not enough memory'}")
 
 
 @app.command("convert")
@@ -90,7 +92,10 @@ def convert_file(
         for block, read, cells, shapes in _blocks(table, _dialect(dialect), _shape(shape)):
             with _rows_from(rows):
                 converted = convert(cells, read, written, shape=shapes, missing=missing)
-            sink.write(block, converted, shapes)
+            try:
+                sink.write(block, converted, shapes)
+            except UnicodeEncodeError as error:  # a JSON file may say half of a surrogate pair
+                raise ValueError(f"{source}: {error.object!r:.80} is no text that UTF-8 can hold") from None
             rows += len(block)
             progress(block.read)
     typer.echo(f"wrote {rows:,} masks to {target} ({target.stat().st_size / 1e6:.1f} MB)")
@@ -207,11 +212,18 @@ def view(
         with _rows_from(first + at):
             text = convert(cells[at : at + 1], read, "kaggle", shape=shapes[at], missing=missing)[0]
         rle = RLE.from_kaggle(text, shapes[at])
-        if 0 in rle.shape:
-            raise ValueError(f"row {row}: a mask of {rle.shape[0]} x {rle.shape[1]} pixels cannot be drawn")
+        height, width = rle.shape
+        if not (0 < height <= _LONGEST_SIDE and 0 < width <= _LONGEST_SIDE and height * width <= _MOST_PIXELS):
+            raise ValueError(f"row {row}: a mask of {height} x {width} pixels cannot be drawn")
         picture = rle.to_mask() * np.uint8(255) if image is None else _overlay(rle, image)
-        if not cv2.imwrite(str(out), picture):
-            raise OSError(f"{out} could not be written")
+        try:
+            is_encoded, data = cv2.imencode(out.suffix, picture)
+        except cv2.error:
+            is_encoded = False
+        if not is_encoded:
+            raise ValueError(f"{out} must end in .png, or another suffix of a picture that OpenCV writes")
+        with atomic_path(out) as temporary:
+            temporary.write_bytes(data.data)
         typer.echo(f"wrote {out}: {rle.shape[0]} x {rle.shape[1]}, area {rle.area:,}, box {rle.bbox}")
         return
     raise ValueError(f"{source} has no row {row!r}")
@@ -220,7 +232,10 @@ def view(
 def _overlay(rle: RLE, image: Path) -> Any:
     import cv2
 
-    picture = cv2.imread(str(image), cv2.IMREAD_COLOR)
+    try:
+        picture = cv2.imread(str(image), cv2.IMREAD_COLOR)
+    except cv2.error:  # more pixels than it reads
+        picture = None
     if picture is None:
         raise ValueError(f"{image} is no image that OpenCV reads")
     painted = rle.resize(picture.shape[:2]).to_mask() != 0

@@ -24,10 +24,14 @@ def pieces(file: TextIO) -> Iterator[tuple[str, Any]]:
     elif scanner.peek() == "}":
         scanner.take("}")
     else:
+        seen = set()
         while True:
             key = scanner.value()
             if not isinstance(key, str):
                 raise scanner.error("a key in quotes")
+            if key in seen:
+                raise scanner.error(f"no second {key!r:.40}")
+            seen.add(key)
             scanner.take(":")
             if scanner.peek() == "[":
                 scanner.take("[")
@@ -41,12 +45,20 @@ def pieces(file: TextIO) -> Iterator[tuple[str, Any]]:
         raise scanner.error("the end of the file")
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that is there twice, of which Python would keep the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has a key twice")
+    return found
+
+
 class _Scanner:
     """Part of a text that grows at its end and is forgotten from its start."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
-        self._decode = json.JSONDecoder().raw_decode
+        self._decode = json.JSONDecoder(object_pairs_hook=_object).raw_decode
         self._text = ""
         self._at = 0
         self._before = 0  # characters forgotten
@@ -90,6 +102,10 @@ class _Scanner:
                     continue
                 self._at = error.pos
                 raise self.error("a value") from None
+            except RecursionError:
+                raise self.error("a value that is nested less deeply") from None
+            except ValueError as error:  # a number of more digits than Python reads, or a key that is there twice
+                raise self.error(f"a sound value ({error})") from None
             if end == len(self._text) and self._read():
                 continue  # a number may go on
             self._at = end

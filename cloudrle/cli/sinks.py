@@ -1,13 +1,12 @@
 """Writing rows of masks as CSV, Parquet, JSON and COCO JSON, a block at a time, whole or not at all."""
 
 import json
-import os
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from cloudrle.cli.files import atomic_path
 from cloudrle.cli.sources import Block, Cells, Shape, Table, import_parquet
 from cloudrle.dialects import Dialect, measure
 
@@ -31,10 +30,7 @@ def writing(path: Path, file_format: str, table: Table, dialect: Dialect) -> Ite
         raise ValueError("bytes fit into Parquet only; for text the dialect is 'coco'")
     if file_format == "coco" and dialect not in ("coco", "coco-counts"):
         raise ValueError(f"COCO JSON holds the dialects 'coco' and 'coco-counts', got {dialect!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.stem[:16]}-{secrets.token_hex(4)}{path.suffix}"
-    temporary.touch(exist_ok=False)
-    try:
+    with atomic_path(path) as temporary:
         sink: Sink
         if file_format == "csv":
             sink = _CSV(temporary, table)
@@ -48,11 +44,6 @@ def writing(path: Path, file_format: str, table: Table, dialect: Dialect) -> Ite
             yield sink
         finally:
             sink.close()
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _values(cells: Cells) -> list[Any]:

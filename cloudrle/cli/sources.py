@@ -1,15 +1,16 @@
 """Files of masks as streams of rows: CSV, Parquet, JSON and COCO JSON, read a block at a time."""
 
-import csv
 import io
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from cloudrle._check import listed
+from cloudrle._csv import read_rows
 from cloudrle.cli.json_stream import pieces
 from cloudrle.dialects import Dialect
 
@@ -17,7 +18,6 @@ MASK_COLUMNS = ("EncodedPixels", "rle", "counts", "segmentation", "points", "mas
 LIST_DIALECTS = ("coco-counts", "label-studio", "cvat")
 _BLOCK_ROWS = 2048
 _BLOCK_CHARACTERS = 1 << 22
-_READ = 1 << 20  # bytes of a file at a time
 
 Shape = tuple[int, int]
 Cells = Sequence[Any]  # a list, or an Arrow array
@@ -65,29 +65,26 @@ def read_table(path: Path, mask: str | None = None) -> Table:
     if suffix not in readers:
         raise ValueError(f"{path} must end in .csv, .parquet or .json")
     columns, blocks = readers[suffix](path)
+    if len(set(columns)) != len(columns):
+        raise ValueError(f"{path} has two columns of one name: {listed(columns)}")
     if mask is not None and mask not in columns:
-        raise ValueError(f"{path} has no column {mask!r}; it has {', '.join(columns) or 'none'}")
+        raise ValueError(f"{path} has no column {mask!r}; it has {listed(columns)}")
     known = [name for name in MASK_COLUMNS if name in columns]
     if mask is None and not known:
         raise ValueError(
-            f"{path} has no column of masks that is known by its name, only {', '.join(columns) or 'none at all'}; "
-            "pass --column"
+            f"{path} has no column of masks that is known by its name, only {listed(columns)}; pass --column"
         )
     return Table(columns, mask or known[0], blocks, suffix == ".csv")
 
 
 def _read_csv(path: Path) -> tuple[list[str], Iterator[Block]]:
-    rows = _csv_rows(path)
-    columns = next(rows, ([], 0, 0))[0]
-    if len(set(columns)) != len(columns):
-        raise ValueError(f"{path} has two columns of one name: {', '.join(columns)}")
+    rows = read_rows(path)
+    columns = next(rows, ([], 0))[0]
 
     def blocks() -> Iterator[Block]:
         held: list[list[str]] = []
         characters = read = 0
-        for row, line, now in rows:
-            if len(row) != len(columns):
-                raise ValueError(f"{path} line {line}: wanted {len(columns)} cells, got {len(row)}")
+        for row, now in rows:
             held.append(row)
             characters += sum(map(len, row))
             read = now
@@ -100,47 +97,45 @@ def _read_csv(path: Path) -> tuple[list[str], Iterator[Block]]:
     return columns, blocks()
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[list[str], int, int]]:
-    """Rows, and for each the number of its last line and how many bytes have been read."""
-    csv.field_size_limit(sys.maxsize)  # a mask may be longer than the 128 KiB that Python's reader allows
-    number = 0
-    with path.open("rb", buffering=_READ) as binary:
-
-        def decoded() -> Iterator[str]:
-            nonlocal number
-            for number, line in enumerate(binary, start=1):
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-
-        lines = decoded()
-        try:
-            for line in lines:
-                if not line.rstrip("\r\n"):
-                    continue
-                # Python's reader looks at each character, which takes longer than all else; it is for quotes alone.
-                quoted = '"' in line
-                row = next(csv.reader(chain([line], lines), strict=True)) if quoted else line.rstrip("\r\n").split(",")
-                yield row, number, binary.tell()
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is no CSV file in UTF-8: {error}") from None
-
-
 def _turned(columns: list[str], rows: list[list[str]]) -> dict[str, Cells]:
     return dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
 
 
 def _read_parquet(path: Path) -> tuple[list[str], Iterator[Block]]:
     parquet = import_parquet()
-    file = parquet.ParquetFile(path)
-    size, rows = path.stat().st_size, file.metadata.num_rows
+    size = path.stat().st_size
+    with _parquet_faults(path):
+        file = parquet.ParquetFile(path)
+        rows, names = file.metadata.num_rows, list(file.schema_arrow.names)
 
     def blocks() -> Iterator[Block]:
         done = 0
         with file:
-            for batch in file.iter_batches(batch_size=_BLOCK_ROWS):
+            batches = file.iter_batches(batch_size=_BLOCK_ROWS)
+            while True:
+                with _parquet_faults(path):
+                    batch = next(batches, None)
+                    if batch is not None:
+                        batch.validate(full=True)  # that its texts are UTF-8
+                if batch is None:
+                    return
                 done += batch.num_rows
-                yield Block(dict(zip(batch.schema.names, batch.columns, strict=True)), size * done // rows)
+                yield Block(dict(zip(batch.schema.names, batch.columns, strict=True)), size * done // max(1, rows))
 
-    return list(file.schema_arrow.names), blocks()
+    return names, blocks()
+
+
+@contextmanager
+def _parquet_faults(path: Path) -> Iterator[None]:
+    """Name the file in what pyarrow says of it: errors of its own, and OSErrors without a number."""
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ValueError(f"{path} is no Parquet file, or a damaged one: {error}") from None
 
 
 def import_parquet() -> Any:
@@ -154,7 +149,10 @@ def import_parquet() -> Any:
 
 def _read_json(path: Path) -> tuple[list[str], Iterator[Block]]:
     with path.open("rb") as file:
-        is_object = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+        start = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+        while not start and (more := file.read(4096)):  # nothing but white space so far
+            start = more.lstrip()
+    is_object = start[:1] == b"{"
     return _read_coco(path) if is_object else _read_records(path)
 
 
@@ -164,6 +162,9 @@ def _pieces(path: Path) -> Iterator[tuple[str, Any, int]]:
         try:
             for key, value in pieces(text):
                 yield key, value, binary.tell()
+        except UnicodeDecodeError as error:
+            byte = error.object[error.start]
+            raise ValueError(f"{path}: the byte 0x{byte:02x} is not UTF-8; save the file as UTF-8") from None
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
@@ -197,13 +198,12 @@ def _read_coco(path: Path) -> tuple[list[str], Iterator[Block]]:
     images: dict[Any, tuple[str, Shape]] = {}
     categories: dict[Any, str] = {}
     for key, value, _ in _pieces(path):
-        try:
-            if key == "images":
-                images[value["id"]] = value["file_name"], (value["height"], value["width"])
-            elif key == "categories":
-                categories[value["id"]] = value["name"]
-        except (KeyError, TypeError):
-            raise ValueError(f"{path}: {value!r:.80} among the {key} lacks what COCO wants") from None
+        if key == "images":
+            place = f"{path}: image {value!r:.80}"
+            images[_new_id(value, images, place)] = _name_of(value, "file_name", place), _coco_shape(value, place)
+        elif key == "categories":
+            place = f"{path}: category {value!r:.80}"
+            categories[_new_id(value, categories, place)] = _name_of(value, "name", place)
     columns = ["Image_Label", "EncodedPixels"]
     if len({shape for _, shape in images.values()}) > 1:
         columns += ["height", "width"]
@@ -231,6 +231,33 @@ def _read_coco(path: Path) -> tuple[list[str], Iterator[Block]]:
     return columns, blocks()
 
 
+def _new_id(entry: Any, known: Collection[Any], place: str) -> Any:
+    key = entry.get("id") if isinstance(entry, dict) else None
+    if not _is_id(key):
+        raise ValueError(f"{place} must have an id, a whole number or text")
+    if key in known:
+        raise ValueError(f"{place}: the id {key!r} is used twice")
+    return key
+
+
+def _name_of(entry: dict[str, Any], field: str, place: str) -> str:
+    name = entry.get(field)
+    if not isinstance(name, str):
+        raise ValueError(f"{place} must have a {field}, a text")
+    return name
+
+
+def _coco_shape(entry: dict[str, Any], place: str) -> Shape:
+    height, width = entry.get("height"), entry.get("width")
+    if type(height) is not int or type(width) is not int or min(height, width) < 0:
+        raise ValueError(f"{place} must have a height and a width, whole numbers of pixels")
+    return height, width
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
 def _kind(segmentation: dict[str, Any]) -> Dialect:
     return "coco" if isinstance(segmentation["counts"], str) else "coco-counts"
 
@@ -243,6 +270,10 @@ def _coco_row(
         segmentation = annotation["segmentation"]
     except (KeyError, TypeError):
         raise ValueError(f"{place} must have image_id, category_id and segmentation") from None
+    if not _is_id(image) or not _is_id(category):
+        raise ValueError(
+            f"{place} must have whole numbers or texts as image_id and category_id, got {image!r:.40} and {category!r:.40}"
+        )
     if image not in images:
         raise ValueError(f"{place} is of image {image!r}, which the file does not have")
     if category not in categories:
@@ -259,6 +290,6 @@ def parsed_lists(cells: Cells, first: int) -> list[Any]:
     for row, cell in enumerate(cells, first):
         try:
             lists.append(json.loads(cell) if cell else None)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError(f"row {row}: wanted a list as JSON, as in [1, 2, 3], got {cell!r:.40}") from None
     return lists

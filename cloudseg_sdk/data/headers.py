@@ -1,7 +1,10 @@
-"""What an image file's header says, read before any pixel is decoded.
+"""What an image file's headers say, read before any pixel is decoded.
 
 A few bytes can claim a billion pixels, and OpenCV would set out to decode them: a JPEG of 20 kB that claims 30,000 x
-30,000 took it 80 seconds and 5 GB. OpenCV also reads some TIFF files as something else than what they hold.
+30,000 took it 80 seconds and 5 GB. Nor do few pixels mean little work: a PNG of 2 kB with a chunk that claims two
+gigabytes took it 3 seconds and all of them, one of 8 MB with a thousand compressed texts 40 seconds, and a JPEG of
+400 kB that goes over its 8,000 x 8,000 pixels a thousand times 8 seconds. OpenCV also reads some TIFF files as something
+else than what they hold.
 """
 
 from __future__ import annotations
@@ -15,9 +18,16 @@ from cloudseg_sdk.errors import ImageError
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 1 << 27  # 400 MB as RGB; a whole Sentinel-2 tile has 120 million
 
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # those three hold tables
+_JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
+_MOST_SCANS = 100  # progressive files have about ten
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length
+
+_PNG_TEXTS = (b"zTXt", b"iTXt", b"iCCP")  # compressed; libpng makes up to 8 MB of each
+_MOST_TEXTS = 50
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by colour type
 
 # TIFF 6.0, section 2 and (8 bytes) BigTIFF: formats of a tag's values.
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
@@ -31,20 +41,25 @@ def check_header(data: bytes, name: str) -> bytes:
     Raises
     ------
     ImageError
-        Where the file is no BMP, JPEG, PNG, TIFF or WebP, claims more than `MAX_PIXELS` pixels, or is a TIFF of
-        values that have no defined range (all but unsigned ones of up to 16 bits) or of more than four channels.
+        Where the file is no BMP, JPEG, PNG, TIFF or WebP, claims more than `MAX_PIXELS` pixels, would take far more
+        work than its pixels do, or is a TIFF of values that have no defined range (all but unsigned ones of up to 16
+        bits) or of more than four channels.
     """
     check_size(data, name)
     return _check_tiff(data, name) if data.startswith((b"II", b"MM")) else data
 
 
 def check_size(data: bytes, name: str) -> None:
-    """Refuse a file of an unknown format, or of more than `MAX_PIXELS` pixels by its header."""
+    """Refuse a file of an unknown format, of more than `MAX_PIXELS` pixels by its header, or of needless work."""
     try:
         height, width = _read_shape(data)
+        check_pixels(height, width, name)
+        if data.startswith(_PNG):
+            _check_png(data, name)
+        elif data.startswith(_JPEG):
+            _check_jpeg(data, name)
     except (struct.error, LookupError):  # the header ends too early, or a tag is missing
         raise damaged(data, name) from None
-    check_pixels(height, width, name)
 
 
 def check_pixels(height: int, width: int, name: str) -> None:
@@ -63,9 +78,9 @@ def damaged(data: bytes, name: str) -> ImageError:
 
 def _read_shape(data: bytes) -> tuple[int, int]:
     """Return (height, width) by the header; raise struct.error or LookupError where there is none."""
-    if data.startswith(b"\xff\xd8\xff"):
+    if data.startswith(_JPEG):
         return _jpeg_shape(data)
-    if data.startswith(b"\x89PNG\r\n\x1a\n") and data[12:16] == b"IHDR":
+    if data.startswith(_PNG) and data[12:16] == b"IHDR":
         width, height = struct.unpack_from(">II", data, 16)
         return height, width
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
@@ -91,6 +106,45 @@ def _jpeg_shape(data: bytes) -> tuple[int, int]:
         if kind not in _JPEG_ALONE:
             at += int.from_bytes(data[at : at + 2])
     raise LookupError
+
+
+def _check_jpeg(data: bytes, name: str) -> None:
+    """Refuse an image that is drawn over and over: each scan takes libjpeg as long as all pixels do."""
+    if data.count(b"\xff\xda") <= _MOST_SCANS:  # most files; others may have those bytes in a preview, say
+        return
+    at, scans = 2, 0
+    while (marker := _JPEG_MARKER.search(data, at)) and marker[1][0] != _JPEG_END:
+        at, kind = marker.end(), marker[1][0]
+        if kind not in _JPEG_ALONE:
+            at += int.from_bytes(data[at : at + 2])
+        scans += kind == _JPEG_SCAN
+        if scans > _MOST_SCANS:
+            raise ImageError(f"{name} has more than {_MOST_SCANS} scans; wanted one, or a few of a progressive JPEG")
+
+
+def _check_png(data: bytes, name: str) -> None:
+    """Refuse chunks that claim more than is there, of which libpng would make room first, and much to inflate.
+
+    Raises struct.error where the file ends before its IEND.
+    """
+    width, height, bits, colours = struct.unpack_from(">IIBB", data, 16)
+    row = width * _PNG_SAMPLES[colours] * bits // 8 + 2  # and its filter
+    texts = packed = 0
+    at, kind = len(_PNG), b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, at)
+        at += 12 + length  # with length, kind and checksum
+        if at > len(data):
+            raise damaged(data, name)
+        texts += kind in _PNG_TEXTS
+        packed += length if kind == b"IDAT" else 0
+    if texts > _MOST_TEXTS:
+        raise ImageError(f"{name} has {texts:,} compressed texts, wanted at most {_MOST_TEXTS}; save it without them")
+    # Interlaced rows are seven times as many at most; what cannot be compressed grows by less than a hundredth.
+    if packed > 2 * (height * row + 7 * height) + (1 << 16):
+        raise ImageError(
+            f"{name} has {packed:,} compressed bytes for {height:,} x {width:,} pixels, more than those take"
+        )
 
 
 def _webp_shape(data: bytes) -> tuple[int, int]:

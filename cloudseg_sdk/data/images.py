@@ -81,6 +81,8 @@ def read_image(source: Content | str, name: str | None = None) -> Image:
 def read_file(file: Traversable) -> bytes:
     """Return the bytes of an image file, or raise an ImageError that names it."""
     try:
+        if isinstance(file, zipfile.Path):
+            _check_member(file)
         with file.open("rb") as opened:
             data = read_all(opened, str(file))
     except ImageError:
@@ -90,6 +92,16 @@ def read_file(file: Traversable) -> bytes:
     if not data:
         raise ImageError(f"{file} is empty (0 bytes)")
     return data
+
+
+def _check_member(file: zipfile.Path) -> None:
+    """Refuse what zipfile inflates in one piece, however large: a few kilobytes of bzip2 can hold many gigabytes."""
+    member = file.root.NameToInfo.get(file.at)  # None where there is none: opening it says so
+    if member is not None and member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ImageError(
+            f"{file} is compressed by zip's method {member.compress_type}; wanted 0 (stored) or 8 (deflated): pack the archive "
+            "again"
+        )
 
 
 def reason(error: Exception) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
+import re
 import reprlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -47,7 +50,7 @@ def read_kaggle(folder: Path, label_shape: tuple[int, int], classes: tuple[str, 
     for line, (key, text) in enumerate(zip(table["Image_Label"], table["EncodedPixels"], strict=True), start=2):
         if not key and not text:  # a blank line
             continue
-        place = f"train.csv line {line} ({key})"
+        place = f"train.csv line {line} ({key if key.isprintable() else ascii(key)})"
         known = [label for label in classes if key.endswith(f"_{label}")]  # a class may hold a "_" itself
         label = max(known, key=len) if known else key.rpartition("_")[2]
         name = key[: -len(label) - 1]
@@ -116,19 +119,50 @@ def read_coco(annotations: Path, folder: Path) -> tuple[tuple[Example, ...], tup
 
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Read a CSV file that has exactly these columns, every cell as text."""
+    """Read a CSV file that has exactly these columns, every cell as text. Blank lines are rows of empty cells."""
     import pandas as pd  # slow to import
 
+    text = _read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+    _check_cells(text, columns, path)
     try:
         # Everything stays text: an empty cell is an empty mask here, not a missing value. Blank lines count as lines.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, skip_blank_lines=False)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        table = pd.read_csv(
+            io.StringIO(text), dtype=str, keep_default_na=False, na_filter=False, skip_blank_lines=False
+        )
     except ValueError as error:  # pandas' parser errors are ValueErrors
         raise DataError(f"{path} is not a CSV file: {str(error).strip()}") from error
     if list(table.columns) != list(columns):
         raise DataError(f"{path} must have the columns {', '.join(columns)}, got {', '.join(map(str, table.columns))}")
     return table
+
+
+def _read_text(path: Path) -> str:
+    """Read a file of UTF-8, with a byte order mark or without."""
+    try:
+        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    wanted = "save the file as UTF-8"
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path} line {line}: the byte 0x{data[error.start]:02x} is not UTF-8; {wanted}") from error
+    if "\0" in text:  # as UTF-16 has them, and what a crash left of a file
+        raise DataError(
+            f"{path} line {text.count(chr(10), 0, text.index(chr(0))) + 1}: a NUL byte is no text; {wanted}"
+        )
+    return text
+
+
+def _check_cells(text: str, columns: tuple[str, ...], path: Path) -> None:
+    """Refuse rows of more or fewer cells: pandas takes the first for an index, and the missing for empty ones."""
+    plain = re.sub('"[^"]*"', "", text) if '"' in text else text  # cells in quotes may hold commas and line ends
+    for number, line in enumerate(plain.split("\n"), start=1):
+        if number == 1 and line.count(",") != len(columns) - 1:
+            raise DataError(f"{path} must have the columns {', '.join(columns)}, got {line!r:.80}")
+        if line and line.count(",") != len(columns) - 1:
+            raise DataError(f"{path} line {number}: wanted {len(columns)} cells, got {line.count(',') + 1}")
 
 
 def _refuse_doubled(values: Iterable[object], words: str) -> None:
@@ -192,12 +226,20 @@ def _read_mask(path: Path) -> NDArray[Any]:
 
 
 def _read_json(path: Path) -> Any:
+    text = _read_text(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        return json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that is there twice, of which Python would keep the last: half of the annotations, say."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"an object has the name {name!r} twice")
+    return found
 
 
 def _field(entry: Any, name: str, kind: type | UnionType, place: str) -> Any:

@@ -8,7 +8,7 @@ folder holds
   are the rows of all images in order;
 - ``_manifest-2-of-4.json``: see :mod:`cloudseg_sdk.inference.manifest`. Readers of a folder of Parquet pass over names
   that begin with ``_`` or ``.``;
-- ``.lock-2-of-4``: locked by whoever writes the shard.
+- ``.lock-2-of-4``: there while somebody writes the shard, who holds its lock.
 """
 
 from __future__ import annotations

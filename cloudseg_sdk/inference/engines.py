@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from cloudseg_sdk.errors import BundleError, ConfigError, MissingExtraError
 from cloudseg_sdk.graph import choose_outputs, keep_outputs
 
 Device = Literal["cpu", "gpu"]
+Shapes: TypeAlias = tuple[tuple[int | None, ...], ...]
+"""Of a graph's images, maps and presence; None for a side that it leaves open."""
 
 
 class Output(NamedTuple):
@@ -181,6 +183,11 @@ class OpenVINOEngine:
         self._local = threading.local()
 
     @property
+    def shapes(self) -> Shapes:
+        """What the graph says of its inputs and outputs."""
+        return tuple(_sides(port.partial_shape) for port in (*self._model.inputs, *self._model.outputs))
+
+    @property
     def compilations(self) -> int:
         """How often the graph was compiled."""
         return len(self._compiled)
@@ -215,6 +222,10 @@ class OpenVINOEngine:
         if alone:
             return {**options, "PERFORMANCE_HINT": "LATENCY"}
         return {**options, "PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": str(self.calls)}
+
+
+def _sides(shape: Any) -> tuple[int | None, ...]:
+    return () if shape.rank.is_dynamic else tuple(None if side.is_dynamic else side.get_length() for side in shape)
 
 
 def read_openvino(graph: bytes, data: bytes, level: int | None = None) -> Any:
@@ -270,6 +281,12 @@ class ONNXRuntimeEngine:
             )
 
     compilations = 1  # for every shape
+
+    @property
+    def shapes(self) -> Shapes:
+        """What the graph says of its inputs and outputs."""
+        ports = (*self._session.get_inputs(), *self._session.get_outputs())
+        return tuple(tuple(side if isinstance(side, int) else None for side in port.shape) for port in ports)
 
     def run(self, images: NDArray[np.uint8], *, alone: bool = False) -> Output:
         """See :class:`Engine`."""

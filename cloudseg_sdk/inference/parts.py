@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudseg_sdk.errors import CloudsegError
-from cloudseg_sdk.files import TEMPORARY, locked
+from cloudseg_sdk.files import locked, remove_leftovers
 from cloudseg_sdk.inference.manifest import Manifest, Part
 from cloudseg_sdk.inference.prediction import Prediction
 from cloudseg_sdk.inference.writers import read_sources, write_csv, write_parquet
@@ -110,16 +110,8 @@ def open_parts(folder: Path, shard: tuple[int, int], job: Mapping[str, Any], *, 
             folder.mkdir(parents=True, exist_ok=True)
             lock.enter_context(locked(folder / f".lock-{shard[0]}-of-{shard[1]}"))
             manifest = Manifest(folder, shard, job, resume=resume)
-            _remove_leftovers(folder, shard[0])
+            remove_leftovers(folder, f"part-{shard[0]:04}-", f"_manifest-{shard[0]}-")
         yield Parts(folder, shard, manifest)
-
-
-def _remove_leftovers(folder: Path, number: int) -> None:
-    """Remove the half-written files of a run that was killed."""
-    for path in folder.iterdir():
-        found = TEMPORARY.fullmatch(path.name)
-        if found and found["stem"].startswith((f"part-{number:04}-", f"_manifest-{number}-")):
-            path.unlink()
 
 
 @contextmanager

@@ -47,13 +47,14 @@ def save_overlay(prediction: Prediction, path: Path, image: Source | None) -> No
     rles = prediction.require_rles()
     overlay = draw_rles(_shrink(read_again(prediction, image)), rles)
     picture = draw_legend(overlay, prediction.classes, class_colours(len(rles)))
+    try:
+        is_encoded, data = cv2.imencode(path.suffix, picture[:, :, ::-1])
+    except cv2.error:
+        is_encoded = False
+    if not is_encoded:
+        raise CloudsegError(f"cannot write a picture as {path}; use a name that ends in .png or .jpg")
     with atomic_path(path) as temporary:
-        try:
-            written = cv2.imwrite(str(temporary), picture[:, :, ::-1])
-        except cv2.error:
-            written = False
-        if not written:
-            raise CloudsegError(f"cannot write a picture as {path}; use a name that ends in .png or .jpg")
+        temporary.write_bytes(data.data)
 
 
 def plot_grid(items: Sequence[Prediction], images: Images | None, count: int) -> Figure:

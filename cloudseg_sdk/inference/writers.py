@@ -175,7 +175,7 @@ def write_submission(items: Sequence[Prediction], path: Path, sample: Path | Non
 
 
 def _sample_keys(path: Path) -> list[str]:
-    keys = list(read_csv(path, ("Image_Label", "EncodedPixels"))["Image_Label"])
+    keys = [key for key in read_csv(path, ("Image_Label", "EncodedPixels"))["Image_Label"] if key]  # no blank lines
     doubled = [key for key, count in Counter(keys).items() if count > 1]
     if doubled:
         raise CloudsegError(f"{path} has two rows for {doubled[0]}")

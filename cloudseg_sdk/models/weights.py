@@ -44,6 +44,18 @@ def set_weights(network: keras.Model, weights: Mapping[str, NDArray[np.floating[
         variable.assign(weights[path].astype(np.float32))
 
 
+def check_widths(config: ModelConfig, weights: Mapping[str, NDArray[np.floating[Any]]]) -> None:
+    """Refuse weights of other widths before a network of the configuration's is built, which may take any memory."""
+    own = config.encoder == "unetpp"
+    first = 1 if own else config.output_stride.bit_length()
+    for row, width in enumerate(config.filters[first - 1 : None if own else -1], start=first):
+        path = f"conv{row}{1 if own else 2}_2/kernel"
+        if path not in weights:
+            raise BundleError(f"the weights do not fit the configuration: missing {[path]}, unknown []")
+        if weights[path].shape != (3, 3, width, width):
+            raise BundleError(f"weights: {path} has shape {weights[path].shape}, wanted {(3, 3, width, width)}")
+
+
 def copy_network(network: keras.Model, config: ModelConfig, policy: str) -> keras.Model:
     """Build `network` again with its weights, under another dtype policy such as "mixed_bfloat16"."""
     before = keras.config.dtype_policy()

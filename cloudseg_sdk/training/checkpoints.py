@@ -7,7 +7,9 @@ written whole or not at all, ``last.npz`` last, so that a kill between them only
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudseg_sdk.errors import BundleError, ConfigError
-from cloudseg_sdk.files import atomic_path
+from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError
+from cloudseg_sdk.files import atomic_path, locked
 
 History = dict[str, list[float]]
 
@@ -53,7 +55,7 @@ class Checkpoint:
     Parameters
     ----------
     folder
-        Made where it is missing.
+        Of :func:`one_writer`.
     run
         JSON values that tell this run from others: one that differs in any of them is never gone on with.
     """
@@ -61,7 +63,6 @@ class Checkpoint:
     def __init__(self, folder: Path, run: Mapping[str, Any]) -> None:
         self._folder = folder
         self._run = json.loads(json.dumps(run))  # as it comes back: tuples are lists
-        folder.mkdir(parents=True, exist_ok=True)
 
     def load(self, variables: Sequence[keras.Variable]) -> Progress | None:
         """Give `variables` their values back; return None where the folder holds no run.
@@ -95,12 +96,12 @@ class Checkpoint:
         """Write where the run stands."""
         state = json.dumps({"run": self._run, "progress": asdict(progress)})
         arrays = {str(number): keras.ops.convert_to_numpy(variable) for number, variable in enumerate(variables)}
-        with atomic_path(self._folder / "last.npz") as temporary:
+        with self._file("last.npz") as temporary:
             np.savez(temporary, allow_pickle=False, state=np.array(state), **arrays)
 
     def save_kept(self, weights: Weights) -> None:
         """Write the weights that a run would end with now."""
-        with atomic_path(self._folder / "kept.npz") as temporary:
+        with self._file("kept.npz") as temporary:
             np.savez(temporary, allow_pickle=False, **{str(number): array for number, array in enumerate(weights)})
 
     def load_kept(self, weights: Sequence[keras.Variable]) -> None:
@@ -112,8 +113,45 @@ class Checkpoint:
         """Write ``history.csv``: a row for each epoch, from 1."""
         rows = zip(*history.values(), strict=True)
         lines = [f"{number},{','.join(map(repr, row))}\n" for number, row in enumerate(rows, start=1)]
-        with atomic_path(self._folder / "history.csv") as temporary:
+        with self._file("history.csv") as temporary:
             temporary.write_text(f"epoch,{','.join(history)}\n{''.join(lines)}", encoding="utf-8")
+
+    @contextmanager
+    def _file(self, name: str) -> Iterator[Path]:
+        with _writing(self._folder), atomic_path(self._folder / name) as temporary:
+            yield temporary
+
+
+@contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """Make the folder of a run where it is missing, and keep other processes from writing to it.
+
+    Raises
+    ------
+    CloudsegError
+        Where another process is training into it, or it cannot be written.
+    """
+    with ExitStack() as lock:
+        with _writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.enter_context(locked(folder / ".lock"))
+        yield
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say what it means for the run that a file cannot be written."""
+    try:
+        yield
+    except BlockingIOError as error:
+        raise CloudsegError(
+            f"another process is training into {folder}; let it end, or stop it first, or give another folder"
+        ) from error
+    except OSError as error:
+        raise CloudsegError(
+            f"cannot write to {folder}: {os.strerror(error.errno or 0)}; the run is kept as it was last written: mend "
+            "that, and call it again to go on"
+        ) from error
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from cloudseg_sdk.metrics import METRIC_SIZE, pair_dice, truth_at_metric_size
 from cloudseg_sdk.models.encoders import encoder_stages
 from cloudseg_sdk.models.serving import serving_model
 from cloudseg_sdk.training.batches import Batches, Samples
-from cloudseg_sdk.training.checkpoints import Checkpoint, History, Progress
+from cloudseg_sdk.training.checkpoints import Checkpoint, History, Progress, one_writer
 from cloudseg_sdk.training.config import TrainConfig
 from cloudseg_sdk.training.devices import Devices
 from cloudseg_sdk.training.learner import Learner, copy_for_training
@@ -88,17 +89,18 @@ def fit_network(
     Interrupted by Ctrl-C or an error, it keeps those of the epochs so far: before the first has ended, those that it
     began with.
     """
-    run = _Run(network, config, data, options, devices, checkpoint)
-    with _Bar(options.epochs, run.steps, progress=progress) as bar:
-        try:
-            while not run.is_over():
-                bar.show(run.progress.epoch + 1, run.progress)
-                run.train_epoch(bar)
-                run.end_epoch()
-                bar.tell(run.progress)
-        finally:
-            network.set_weights(run.kept)
-    return run.progress.history
+    with nullcontext() if checkpoint is None else one_writer(checkpoint):
+        run = _Run(network, config, data, options, devices, checkpoint)
+        with _Bar(options.epochs, run.steps, progress=progress) as bar:
+            try:
+                while not run.is_over():
+                    bar.show(run.progress.epoch + 1, run.progress)
+                    run.train_epoch(bar)
+                    run.end_epoch()
+                    bar.tell(run.progress)
+            finally:
+                network.set_weights(run.kept)
+        return run.progress.history
 
 
 class _Run:
