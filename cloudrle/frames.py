@@ -30,9 +30,10 @@ def read_table(
     Parameters
     ----------
     source : path or DataFrame
-        A CSV file in UTF-8, or what was read from one: with a column "Image_Label", <image>_<label>, or two columns "image" and
-        "label", and one of masks. A file's empty cells are empty texts, not missing ones; `pandas.read_csv` makes them
-        missing. Columns that lie in Arrow's memory, as pandas' strings do where pyarrow is installed, are read there.
+        A CSV file in UTF-8, or what was read from one: with a column "Image_Label", <image>_<label>, or two columns
+        "image" and "label", and one of masks. A file's empty cells are empty texts, not missing ones; `pandas.read_csv`
+        makes them missing. Columns that lie in Arrow's memory, as pandas' strings do where pyarrow is installed, are
+        read there.
     shape : (height, width), or one such pair for each row
         Of the masks.
     column : str
@@ -53,7 +54,9 @@ def read_table(
     ImportError
         Where pandas is not installed.
     RLEError, TypeError, ValueError
-        As for `convert`, and for a source without these columns.
+        As for `convert`, and for a source without these columns, or a file that is no CSV.
+    OSError
+        For a file that cannot be read.
 
     Examples
     --------
@@ -105,8 +108,8 @@ def _images_and_labels(frame: pd.DataFrame) -> tuple[pd.Series[str], pd.Series[s
         parts = frame["Image_Label"].str.rpartition("_")
     except AttributeError:
         raise TypeError(f"Image_Label must be a column of str, got dtype {frame['Image_Label'].dtype}") from None
-    parts = parts.reindex(columns=range(3)).fillna("")  # there are none where there are no rows
-    faulty = ~((parts[0] != "") & (parts[2] != "")).to_numpy(bool)
+    parts = parts.reindex(columns=[0, 2])  # there are none where there are no rows
+    faulty = ~((parts != "") & parts.notna()).all(axis=1).to_numpy(bool)
     if faulty.any():
         row = int(faulty.argmax())
         raise ValueError(f"row {row}: Image_Label must be <image>_<label>, got {frame['Image_Label'].iloc[row]!r}")

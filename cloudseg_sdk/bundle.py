@@ -222,8 +222,8 @@ def _check_archive(archive: zipfile.ZipFile, path: Path) -> None:
     claimed, size = sum(info.file_size for info in infos), _size(archive)
     if claimed > MAX_INFLATION * size:
         raise BundleError(
-            f"{path} claims to hold {claimed:,} bytes in {size:,}; a .cloudseg file holds at most {MAX_INFLATION} times "
-            "its size"
+            f"{path} claims to hold {claimed:,} bytes in {size:,}; a .cloudseg file holds at most {MAX_INFLATION} "
+            "times its size"
         )
 
 

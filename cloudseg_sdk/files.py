@@ -44,7 +44,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             finally:
                 temporary.unlink(missing_ok=True)
     except OSError as error:
-        if error.errno in _NO_ROOM or error.filename == str(temporary):
+        if error.errno in _NO_ROOM or _TEMPORARY.fullmatch(Path(str(error.filename)).name):
             raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error
         raise
 

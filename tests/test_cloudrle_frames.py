@@ -72,11 +72,20 @@ def test_frames(dtype: Any) -> None:
             "row 1: Image_Label must be <image>_<label>, got 'a.jpg'",
         ),
         (
+            FRAME.replace({"Image_Label": {"a.jpg_Sugar": None}}),
+            "row 1: Image_Label must be <image>_<label>, got nan",
+        ),
+        (FRAME.assign(Image_Label=5), "Image_Label must be a column of str, got dtype int64"),
+        (
+            FRAME.set_axis(["Image_Label", "Image_Label"], axis=1).assign(EncodedPixels=""),
+            "the table has two columns Image_Label; drop or rename one",
+        ),
+        (
             FRAME.assign(EncodedPixels="1 x"),
             "row 0: 'x' at position 2 is neither a digit nor white space; wanted 'start length start length ...'",
         ),
     ],
 )
 def test_other_tables(frame: pd.DataFrame, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises((ValueError, TypeError), match=f"^{re.escape(message)}$"):
         cloudrle.read_table(frame, shape=SHAPE)

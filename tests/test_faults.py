@@ -165,7 +165,7 @@ def test_a_run_into_a_folder_that_may_not_be_written_says_so_before_it_begins(
     cached = dataset.cache(TINY.input_size, progress=False)
     with (
         without_privileges(),
-        pytest.raises(CloudsegError, match=r"^cannot write to .*run: Permission denied; the run"),
+        pytest.raises(CloudsegError, match=r"^cannot write to .*: Permission denied; the run"),
     ):
         segmenter.fit(cached, cached, CONFIG, checkpoint=folder, progress=False)
     assert list(folder.iterdir()) == []

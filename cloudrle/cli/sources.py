@@ -272,7 +272,8 @@ def _coco_row(
         raise ValueError(f"{place} must have image_id, category_id and segmentation") from None
     if not _is_id(image) or not _is_id(category):
         raise ValueError(
-            f"{place} must have whole numbers or texts as image_id and category_id, got {image!r:.40} and {category!r:.40}"
+            f"{place} must have whole numbers or texts as image_id and category_id, got {image!r:.40} and "
+            f"{category!r:.40}"
         )
     if image not in images:
         raise ValueError(f"{place} is of image {image!r}, which the file does not have")

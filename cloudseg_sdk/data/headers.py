@@ -3,8 +3,8 @@
 A few bytes can claim a billion pixels, and OpenCV would set out to decode them: a JPEG of 20 kB that claims 30,000 x
 30,000 took it 80 seconds and 5 GB. Nor do few pixels mean little work: a PNG of 2 kB with a chunk that claims two
 gigabytes took it 3 seconds and all of them, one of 8 MB with a thousand compressed texts 40 seconds, and a JPEG of
-400 kB that goes over its 8,000 x 8,000 pixels a thousand times 8 seconds. OpenCV also reads some TIFF files as something
-else than what they hold.
+400 kB that goes over its 8,000 x 8,000 pixels a thousand times 8 seconds. OpenCV also reads some TIFF files as
+something else than what they hold.
 """
 
 from __future__ import annotations

@@ -99,8 +99,8 @@ def _check_member(file: zipfile.Path) -> None:
     member = file.root.NameToInfo.get(file.at)  # None where there is none: opening it says so
     if member is not None and member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ImageError(
-            f"{file} is compressed by zip's method {member.compress_type}; wanted 0 (stored) or 8 (deflated): pack the archive "
-            "again"
+            f"{file} is compressed by zip's method {member.compress_type}; wanted 0 (stored) or 8 (deflated): pack the "
+            "archive again"
         )
 
 

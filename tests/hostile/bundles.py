@@ -75,7 +75,7 @@ def with_weights(data: bytes, compression: int = zipfile.ZIP_STORED) -> bytes:
 
 
 def bomb(count: int, claims: int) -> bytes:
-    """A model file whose weights are megabytes of zeros, each packed into a kilobyte, and say that they are `claims` bytes."""
+    """A model file of megabytes of zeros, each packed into a kilobyte, that says that they are `claims` bytes."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     megabyte = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)  # after which the next begins anew
     data = bytearray(with_weights(count * megabyte + packer.flush()))
@@ -319,7 +319,8 @@ BUNDLES: dict[str, Case] = {
         "m.cloudseg",
         with_manifest_text(lambda text: text.replace('"members": 0', '"members": ' + "9" * 5000)),
         {
-            "bundle": "{path}: manifest.json is damaged: Exceeds the limit (4300 digits) for integer string conversion..."
+            "bundle": "{path}: manifest.json is damaged: Exceeds the limit (4300 digits) for integer string conversion"
+            "..."
         },
     ),
     "metrics nested without end": Case(

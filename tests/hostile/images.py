@@ -178,7 +178,8 @@ IMAGES: dict[str, Case] = {
         "scenes.zip",
         lambda: archive(zipfile.ZIP_BZIP2, bytes(100_000_000)),
         {
-            "archive": "{path}/a.png is compressed by zip's method 12; wanted 0 (stored) or 8 (deflated): pack the archive again"
+            "archive": "{path}/a.png is compressed by zip's method 12; wanted 0 (stored) or 8 (deflated): pack the "
+            "archive again"
         },
     ),
 }
