@@ -308,6 +308,15 @@ def test_view_draws_a_mask_and_an_overlay(train: Path) -> None:
     wanted = np.where(np.kron(MASKS[6], np.ones((2, 2)))[..., np.newaxis] != 0, [50, 50, 177], 100)
     np.testing.assert_array_equal(cv2.imread(str(out)), wanted)
     assert refused("view", train, "8", "--shape", "7x9", "--out", out) == f"{train} has no row '8'"
+    huge = train.with_name("huge.csv")
+    huge.write_text("rle\n1 1\n")
+    for shape in ("1000000x1000000", "1x1000001", "0x5"):
+        words = f"row 0: a mask of {shape.replace('x', ' x ')} pixels cannot be drawn"
+        huge.write_text('rle\n""\n' if shape == "0x5" else "rle\n1 1\n")
+        assert refused("view", huge, "0", "--shape", shape, "--out", out) == words
+    assert refused("view", train, "6", "--shape", "7x9", "--out", "mask.xyz") == (
+        "mask.xyz must end in .png, or another suffix of a picture that OpenCV writes"
+    )
     message = f"{train} is no image that OpenCV reads"
     assert refused("view", train, "1", "--shape", "7x9", "--out", out, "--image", train) == message
 

@@ -72,8 +72,8 @@ def test_frames(dtype: Any) -> None:
             "row 1: Image_Label must be <image>_<label>, got 'a.jpg'",
         ),
         (
-            FRAME.replace({"Image_Label": {"a.jpg_Sugar": None}}),
-            "row 1: Image_Label must be <image>_<label>, got nan",
+            FRAME.assign(Image_Label=["a.jpg_Fish", 5, "b_c.jpg_Fish", "b_c.jpg_Sugar"]),
+            "row 1: Image_Label must be <image>_<label>, got 5",
         ),
         (FRAME.assign(Image_Label=5), "Image_Label must be a column of str, got dtype int64"),
         (

@@ -170,6 +170,20 @@ def test_a_calibration_is_shown_and_names_are_no_markup(
     assert "a&b" in page.words
 
 
+@pytest.mark.parametrize(
+    "saved", ["good", 5, [1], {"steps": [{}], "images": "<b>"}, {"loss": ["x"]}, {"loss": [1e999, 1.0]}, {"loss": 5}]
+)
+def test_what_is_saved_with_a_model_may_be_anything(dataset: CloudDataset, tmp_path: Path, saved: Any) -> None:
+    scenes, curves = evaluate_outputs(dataset, decided_outputs(dataset), DECISION, curves=True)
+    assert curves is not None
+    metrics = {"calibration": saved, "history": saved}
+    page = Evaluation(report_scenes(scenes, dataset.classes), scenes, curves, DECISION, metrics)
+    write_page(tmp_path / "report.html", page)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert text.count("<p>Saved with the model in a form that this page does not know.</p>") == 2
+    assert '<b>"' not in text
+
+
 def decided_outputs(dataset: CloudDataset) -> list[Output]:
     return [Output(np.full((4, 6, 4), 0.6, np.float32)) for _ in dataset]
 

@@ -51,13 +51,13 @@ def packed(
     parts: Parts,
     compression: int = zipfile.ZIP_STORED,
     manifest: Callable[[dict[str, Any]], object] = lambda _: None,
-    **attributes: int,
+    external_attr: int = 0,
 ) -> bytes:
     """Write a model file whose manifest vouches for all of its parts."""
     about = json.loads(parts[MANIFEST])
     about["sha256"] = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items() if name != MANIFEST}
     manifest(about)
-    return zipped({**parts, MANIFEST: json.dumps(about).encode()}, compression, **attributes)
+    return zipped({**parts, MANIFEST: json.dumps(about).encode()}, compression, external_attr)
 
 
 def zipped(parts: Parts, compression: int = zipfile.ZIP_STORED, external_attr: int = 0) -> bytes:
@@ -87,8 +87,8 @@ def bomb(count: int, claims: int) -> bytes:
     return bytes(data)
 
 
-def with_part(name: str, data: bytes = b"1", **attributes: int) -> Callable[[], bytes]:
-    return lambda: packed({**sound(), name: data}, **attributes)
+def with_part(name: str, data: bytes = b"1", external_attr: int = 0) -> Callable[[], bytes]:
+    return lambda: packed({**sound(), name: data}, external_attr=external_attr)
 
 
 def with_manifest(change: Callable[[dict[str, Any]], object]) -> Callable[[], bytes]:
