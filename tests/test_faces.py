@@ -67,7 +67,7 @@ ATOMS = st.one_of(
     st.binary(max_size=5),
     arrays(),
     st.sampled_from([pd.NA, pd.NaT, np.float64("nan"), np.str_("1 2"), np.int64(3), Odd(), object(), RLE, len, ...]),
-    st.binary(max_size=5).map(memoryview),
+    st.binary(max_size=5).map(lambda data: memoryview(data)),
     st.builds(pd.Series, st.lists(st.text("19 x-", max_size=5), max_size=3), dtype=st.just("str")),
 )
 RLES = st.builds(RLE.from_mask, strategies.dense(st.tuples(st.integers(0, 9), st.integers(0, 9))))
