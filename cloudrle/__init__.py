@@ -9,6 +9,17 @@ array([[1, 0, 0],
        [1, 0, 1],
        [1, 0, 1],
        [0, 0, 0]], dtype=uint8)
+
+Limits
+------
+A mask has at most 2**63 - 1 pixels; one that is resized, and what it is resized to, sides below 2**31; one that is
+written for Label Studio, fewer than 2**30 pixels. A vertex of a polygon lies within 2**49 pixels. More than 256 threads
+count as 256.
+
+Memory goes with texts and runs, and not with the shape that they claim, but for results that hold something for every
+pixel, column or row: masks as arrays; boxes, polygons, padded and shifted masks, which have a run for each column that
+they partly cover; and CVAT's boxes and masks turned from columns to rows, one for each row. These are a MemoryError
+before work starts where they take more than the machine has. `RLE.resize` meets it where its runs become too many.
 """
 
 from cloudrle.codec import decode, decode_many, encode, encode_many, resize, simd_level

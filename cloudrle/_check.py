@@ -1,15 +1,16 @@
 """Checks of arguments, with one wording: what was wanted, what was given, and the remedy where there is one."""
 
+import math
 import operator
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, SupportsIndex, TypeVar, cast
+from typing import Any, Literal, SupportsIndex, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from cloudrle._core import RunList
+from cloudrle._core import RunList, require_memory
 from cloudrle._text import ArrowTexts
 
 Shape = tuple[int, int]
@@ -176,7 +177,7 @@ def mask_array(mask: npt.ArrayLike, ndim: int = 2, name: str = "mask") -> npt.ND
 def out_array(out: npt.NDArray[np.uint8] | None, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     """Array to write a result to: `out` where it fits, a new one where it is None."""
     if out is None:
-        return np.empty(shape, np.uint8)
+        return new_masks(shape)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a uint8 array of shape {shape}, got {type(out).__name__}")
     if out.dtype != np.uint8:
@@ -186,6 +187,12 @@ def out_array(out: npt.NDArray[np.uint8] | None, shape: tuple[int, ...]) -> npt.
     if not out.flags.writeable:
         raise ValueError("out must be writeable, got a read-only array")
     return out
+
+
+def new_masks(shape: tuple[int, ...], order: Literal["C", "F"] = "C") -> npt.NDArray[np.uint8]:
+    """Uninitialized array, where the machine has the memory for it."""
+    require_memory(math.prod(shape))
+    return np.empty(shape, np.uint8, order)
 
 
 def int64_array(values: npt.ArrayLike, name: str, wanted: str) -> npt.NDArray[np.int64]:

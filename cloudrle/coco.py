@@ -120,10 +120,10 @@ def decode(rleObjs: CocoRLE | Sequence[CocoRLE]) -> npt.NDArray[np.uint8]:
     """
     if isinstance(rleObjs, Mapping):
         mask = RLE.from_coco(rleObjs)
-        return mask.to_mask(np.empty(mask.shape, np.uint8, order="F"))
+        return mask.to_mask(_check.new_masks(mask.shape, "F"))
     masks = _some(_read(rleObjs))
     shape = masks[0].shape
-    stack = np.empty((*shape, len(masks)), np.uint8, order="F")
+    stack = _check.new_masks((*shape, len(masks)), "F")
     for i, mask in enumerate(masks):
         if mask.shape != shape:
             raise different_shapes(shape, mask.shape, i)

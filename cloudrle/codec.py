@@ -139,7 +139,10 @@ def decode(
         raise TypeError(f"text must be a str, got {type(text).__name__}; for a column of texts use decode_many")
     _check.one_of(interpolation, _check.INTERPOLATIONS, "interpolation")
     rle = RLE.from_kaggle(text, shape)
-    return (rle if size is None else rle.resize(size, interpolation)).to_mask(out)
+    if size is None:
+        return rle.to_mask(out)
+    out = _check.out_array(out, _check.target_size(rle.shape, size, interpolation))  # fails before the work
+    return rle.resize(size, interpolation).to_mask(out)
 
 
 def decode_many(
@@ -247,7 +250,7 @@ def resize(
     array([[1, 0]], dtype=uint8)
     """
     array = _check.mask_array(mask)
-    out = np.empty(_check.target_size(array.shape, size, interpolation), np.uint8)
+    out = _check.new_masks(_check.target_size(array.shape, size, interpolation))
     _core.resize(array if array.dtype.itemsize == 1 else array != 0, interpolation, out)
     return out
 

@@ -16,6 +16,7 @@
 #include "bind.hpp"
 #include "rle/algebra.hpp"
 #include "rle/components.hpp"
+#include "rle/memory.hpp"
 #include "rle/moves.hpp"
 #include "rle/outline.hpp"
 #include "rle/overlaps.hpp"
@@ -88,6 +89,7 @@ py::tuple overlap_of(const RunList& a, const RunList& b) {
 
 py::array_t<double> matrix_of(const py::list& a, const py::list& b, const std::vector<Overlap>& overlaps,
                               double both_empty, std::int64_t threads) {
+    require_memory(static_cast<double>(a.size()) * static_cast<double>(b.size()) * sizeof(double));
     py::array_t<double> matrix({a.size(), b.size()});
     if (matrix.size() == 0) return matrix;
     const std::vector<RunView> from = views_of(a);

@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -17,6 +19,7 @@
 #include "bind.hpp"
 #include "rle/many.hpp"
 #include "rle/mask.hpp"
+#include "rle/memory.hpp"
 #include "rle/ports.hpp"
 #include "rle/resize.hpp"
 #include "rle/resize_runs.hpp"
@@ -107,6 +110,7 @@ bool fits(const py::object& out, Shape shape) {
 Pixels decode(const RunList& rle, py::object out, std::int64_t threads) {
     const Shape shape = rle.shape();
     if (out.is_none()) {
+        require_memory(static_cast<double>(shape.size()));
         out = Pixels({shape.height, shape.width});
     } else if (!fits(out, shape)) {
         out = checked("out_array", out, rle.attr("shape"));
@@ -232,6 +236,18 @@ void choose_level() {
     throw py::import_error("CLOUDRLE_SIMD must be scalar, avx2 or avx512, got " + std::string(wanted));
 }
 
+// What the core allocates by itself says no more than std::bad_alloc.
+void explain_shortage(std::exception_ptr exception) {
+    try {
+        std::rethrow_exception(std::move(exception));
+    } catch (const NoMemory&) {
+        throw;  // its words will do
+    } catch (const std::bad_alloc&) {
+        PyErr_SetString(PyExc_MemoryError,
+                        "memory for this work cannot be had; take a smaller shape or size, or fewer masks at a time");
+    }
+}
+
 void bind_codec(py::module_& m) {
     m.def("encode", &encode, py::arg("cls"), py::arg("mask"), py::arg("threads"));
     m.def("decode", &decode, py::arg("rle"), py::arg("out"), py::arg("threads"));
@@ -240,6 +256,7 @@ void bind_codec(py::module_& m) {
           py::arg("out").noconvert());
     m.def("resize", &resize, py::arg("mask").noconvert(), py::arg("interpolation"), py::arg("out").noconvert());
     m.def("simd_level", &level_name);
+    m.def("require_memory", &require_memory, py::arg("wanted"));
 }
 
 void bind_runs(py::module_& m) {
@@ -255,6 +272,7 @@ void bind_runs(py::module_& m) {
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     cloudrle::choose_level();
+    py::register_local_exception_translator(&cloudrle::explain_shortage);
     m.doc() = "Masks and run lists: the kernels behind cloudrle.";
     cloudrle::bind_run_list(m);
     cloudrle::bind_codec(m);

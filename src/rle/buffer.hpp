@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <limits>
-#include <new>
 #include <utility>
+
+#include "rle/memory.hpp"
 
 namespace cloudrle {
 
@@ -55,15 +55,15 @@ class Buffer {
 
   private:
     void grow(std::int64_t count) {
-        constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max() / std::int64_t{sizeof(Number)};
-        if (count > most - size_) throw std::bad_alloc();  // its bytes would wrap round to a few
+        // A sum of doubles cannot wrap round.
+        require_memory((static_cast<double>(size_) + static_cast<double>(count)) * sizeof(Number));
         reallocate(std::max(size_ + count, capacity_ + capacity_ / 2));
     }
 
     void reallocate(std::int64_t capacity) {
         void* const block = data_ == nullptr ? nullptr : data_ - 1;
         void* const moved = std::realloc(block, (static_cast<std::size_t>(capacity) + 2) * sizeof(Number));
-        if (moved == nullptr) throw std::bad_alloc();
+        if (moved == nullptr) throw NoMemory(static_cast<double>(capacity) * sizeof(Number));
         data_ = static_cast<Number*>(moved) + 1;
         capacity_ = capacity;
     }

@@ -42,6 +42,8 @@ class Edges {
         const std::int64_t first = left <= 0 ? 0 : (left + kFine - 1) / kFine;
         const std::int64_t last = std::min(right / kFine, shape_.width - 1);
         if (last < first) return;
+        next_ = positions_.room(last - first + 1);  // for all of them, or none
+        positions_.add(last - first + 1);
         if (wide >= high) {
             add_flat(from, to, wide, first, last);
         } else {
@@ -97,34 +99,35 @@ class Edges {
 
     void put(std::int64_t x, std::int64_t fine_row) {
         const double row = (static_cast<double>(fine_row) + .5) / kFine - .5;
-        *positions_.room(1) = x * shape_.height + truncate(std::ceil(std::clamp(row, 0.0, height_)));
-        positions_.add(1);
+        *next_++ = x * shape_.height + truncate(std::ceil(std::clamp(row, 0.0, height_)));
     }
 
     Shape shape_;
     double height_;
     Boundaries& positions_;
+    std::int64_t* next_ = nullptr;  // where in it the next one goes
 };
 
 }  // namespace
 
 void fill_polygon(const double* vertices, std::int64_t count, Shape shape, Boundaries& boundaries) {
-    Boundaries positions;
-    Edges edges(shape, positions);
+    const std::int64_t before = boundaries.size();
+    Edges edges(shape, boundaries);
     for (std::int64_t i = 0; i < count; ++i) {
         edges.add(fine_vertex(vertices + 2 * i), fine_vertex(vertices + 2 * ((i + 1) % count)));
     }
-    std::int64_t* const last = positions.room(0);
-    std::int64_t* const first = last - positions.size();
+    std::int64_t* const last = boundaries.room(0);
+    std::int64_t* const first = last - (boundaries.size() - before);
     std::sort(first, last);
+    std::int64_t* kept = first;
     for (const std::int64_t* position = first; position != last; ++position) {
         if (position + 1 != last && position[0] == position[1]) {
             ++position;  // two changes at one place are none
         } else {
-            *boundaries.room(1) = *position;
-            boundaries.add(1);
+            *kept++ = *position;
         }
     }
+    boundaries.add(kept - last);
 }
 
 }  // namespace cloudrle

@@ -8,6 +8,7 @@
 #include "rle/components.hpp"
 #include "rle/lerp.hpp"
 #include "rle/mask_kernels.hpp"
+#include "rle/memory.hpp"
 
 namespace cloudrle {
 namespace {
@@ -150,6 +151,8 @@ void drop_small(std::vector<std::int64_t>& boundaries, std::int64_t height, std:
 
 Resampling::Resampling(Shape from, Shape to) : to(to) {
     if (to.size() == 0) return;  // `from` may have no pixels either
+    require_memory(static_cast<double>(to.height) * sizeof(Row) +
+                   static_cast<double>(to.width) * (sizeof(std::int32_t) + 2 * sizeof(float)));
     for (std::int64_t y = 0; y < to.height; ++y) {
         const auto [index, fraction] = clamped_tap(y, from.height, to.height);
         rows.push_back({index, fraction == 0 ? index : index + 1, 1.0F - fraction, fraction});
