@@ -17,6 +17,7 @@ CORE = (
     "many",
     "mask",
     "mask_kernels",
+    "memory",
     "moves",
     "outline",
     "overlaps",
@@ -26,8 +27,20 @@ CORE = (
     "resize_runs",
     "threads",
 )
-# Counts, measures and threads are in both: a library for them would cost more than a copy.
-TEXT = ("algebra", "arrow", "brush", "coco", "cvat", "dialects", "text", "text_kernels", "threads", "transpose")
+# Counts, measures, threads and what memory there is are in both: a library for them would cost more than a copy.
+TEXT = (
+    "algebra",
+    "arrow",
+    "brush",
+    "coco",
+    "cvat",
+    "dialects",
+    "memory",
+    "text",
+    "text_kernels",
+    "threads",
+    "transpose",
+)
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion"]
 
 core = Pybind11Extension(

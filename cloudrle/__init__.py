@@ -19,7 +19,7 @@ count as 256.
 Memory goes with texts and runs, and not with the shape that they claim, but for results that hold something for every
 pixel, column or row: masks as arrays; boxes, polygons, padded and shifted masks, which have a run for each column that
 they partly cover; and CVAT's boxes and masks turned from columns to rows, one for each row. These are a MemoryError
-before work starts where they take more than the machine has. `RLE.resize` meets it where its runs become too many.
+before work starts where they take more than there is. `RLE.resize` meets it where its runs become too many.
 """
 
 from cloudrle.codec import decode, decode_many, encode, encode_many, resize, simd_level

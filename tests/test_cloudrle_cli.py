@@ -1,6 +1,7 @@
 """The command ``cloudrle``: files in every format and dialect, there and back, and what it says of faults."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -321,11 +322,19 @@ def test_view_draws_a_mask_and_an_overlay(train: Path) -> None:
     assert refused("view", train, "1", "--shape", "7x9", "--out", out, "--image", train) == message
 
 
-def test_the_command_says_what_is_wrong_in_one_line(train: Path) -> None:
-    command = [sys.executable, "-m", "cloudrle.cli", "check", str(train.with_name("none.csv"))]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "none.csv"], "cloudrle: [Errno 2]"),
+        (["view", "train.csv", "0", "--shape", f"{10**9}x{10**9}"], "cloudrle: this takes 1000000000.0 GB of memory"),
+    ],
+)
+def test_the_command_says_what_is_wrong_in_one_line(train: Path, arguments: list[str], message: str) -> None:
+    command = [sys.executable, "-m", "cloudrle.cli", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(cloudrle.__file__).parents[1])}
+    finished = subprocess.run(command, cwd=train.parent, env=environment, capture_output=True, text=True, check=False)
     assert finished.returncode == 1
-    assert finished.stderr.startswith("cloudrle: [Errno 2]")
+    assert finished.stderr.startswith(message)
     assert len(finished.stderr.splitlines()) == 1
     assert callable(main)
 

@@ -75,6 +75,12 @@ class Buffer {
 
 using Boundaries = Buffer<std::int64_t>;
 
+// Makes room for the runs that one run over many lines becomes: for all of them, or none.
+inline void make_room_for_runs(std::int64_t count, Boundaries& boundaries) {
+    require_memory(static_cast<double>(count) * 2 * sizeof(std::int64_t));  // else twice as many may not be a number
+    boundaries.room(2 * count);
+}
+
 // Appends a run, joined to the last where the two touch.
 inline void append_run(std::int64_t start, std::int64_t end, Boundaries& boundaries) {
     std::int64_t* const run = boundaries.room(2);

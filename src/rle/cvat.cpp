@@ -22,8 +22,7 @@ void append_box_runs(const Run* runs, std::int64_t count, const Box& box, std::i
     }
     for (std::int64_t i = 0; i < count; ++i) {
         auto [start, end] = runs[i];
-        // A run over many rows becomes one in each: room for all of them, or none.
-        if (end - start > box_width) rows.room(2 * ((end - start) / box_width + 2));
+        if (end - start > box_width) make_room_for_runs((end - start) / box_width + 2, rows);
         while (start < end) {
             const std::int64_t row = start / box_width;
             const std::int64_t stop = std::min(end, (row + 1) * box_width);

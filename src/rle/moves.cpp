@@ -65,8 +65,7 @@ void place(RunView mask, std::int64_t height, Box window, Shape to, std::int64_t
         shift = (left + column.top() / from_height) * to.height + top - column.top();
     };
     read_window(mask, height, window, [&](std::int64_t start, std::int64_t end) {
-        // A run over many columns becomes one in each: room for all of them, or none.
-        if (end - start > from_height) boundaries.room(2 * ((end - start) / from_height + 2));
+        if (end - start > from_height) make_room_for_runs((end - start) / from_height + 2, boundaries);
         while (start < end) {
             enter(start);
             const std::int64_t stop = std::min(end, column.bottom());

@@ -35,16 +35,9 @@ double score(const Measured& a, const Measured& b, Overlap overlap) noexcept {
     const auto shared = static_cast<Pixels>(intersection(a.mask.runs, a.mask.count, b.mask.runs, b.mask.count));
     if (shared == 0) return 0;
     const auto ratio = [](Pixels part, Pixels whole) { return static_cast<double>(part) / static_cast<double>(whole); };
+    if (overlap == Overlap::coverage) return ratio(shared, static_cast<Pixels>(a.area));
     const Pixels total = static_cast<Pixels>(a.area) + static_cast<Pixels>(b.area);
-    switch (overlap) {
-        case Overlap::iou:
-            return ratio(shared, total - shared);
-        case Overlap::dice:
-            return ratio(2 * shared, total);
-        case Overlap::coverage:
-            return ratio(shared, static_cast<Pixels>(a.area));
-    }
-    return 0;  // not reached
+    return overlap == Overlap::iou ? ratio(shared, total - shared) : ratio(2 * shared, total);
 }
 
 std::int64_t total_runs(const std::vector<RunView>& masks) noexcept {

@@ -39,9 +39,8 @@ inline std::int64_t short_number(const char* text, std::uint32_t digits) noexcep
     return static_cast<std::int64_t>((word * (1 + (Word{10000} << 32))) >> 32);
 }
 
-// The number that 1 to 16 digits make; reads 8 characters even where there are fewer.
+// The number that 9 to 16 digits make.
 inline std::int64_t long_number(const char* text, std::uint32_t digits) noexcept {
-    if (digits <= 8) return short_number(text, digits);
     return short_number(text, digits - 8) * 100000000 + short_number(text + digits - 8, 8);
 }
 
