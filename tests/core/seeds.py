@@ -66,7 +66,7 @@ def of_coco(case: dict[str, Any]) -> Iterator[bytes]:
 def of_brush(case: dict[str, Any]) -> Iterator[bytes]:
     yield b"\x01" + shape_bytes(case["shape"]) + runs_bytes(case["kaggle"])
     data = b"\x00" + shape_bytes(case["shape"]) + bytes(case.get("label-studio", []))
-    yield from (data, data[:-1], data + b"\x00", data + b"\x01")
+    yield from (data, data[:-1], data + b"\x00", data + b"\x01", data[:-1] + bytes([data[-1] | 1]))
 
 
 def of_cvat(case: dict[str, Any]) -> Iterator[bytes]:

@@ -64,6 +64,16 @@ void work_is_done_where_threads_cannot_start() {
     }
 }
 
+// Of more threads than any test has started before.
+void work_is_done_where_threads_find_no_memory() {
+    std::vector<int> visits(1000, 0);
+    allocations_left = 0;
+    for_each_index(1000, 200, [&](std::int64_t i) { ++visits[as_size(i)]; });
+    CHECK(allocations_left < 0);
+    allocations_left = kNever;
+    CHECK(std::all_of(visits.begin(), visits.end(), [](int visited) { return visited == 1; }));
+}
+
 // Every function that allocates, on masks small enough to let each of its allocations fail.
 void memory_that_cannot_be_had_is_an_exception() {
     const Shape shape{12, 15};
@@ -162,6 +172,7 @@ int main(int argc, char** argv) {
     return run_tests(argc, argv,
                      {
                          CLOUDRLE_TEST(work_is_done_where_threads_cannot_start),
+                         CLOUDRLE_TEST(work_is_done_where_threads_find_no_memory),
                          CLOUDRLE_TEST(memory_that_cannot_be_had_is_an_exception),
                      });
 }
