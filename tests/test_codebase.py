@@ -81,7 +81,7 @@ def test_types_are_strict_and_complete() -> None:
 def test_cpp_is_formatted() -> None:
     binary = shutil.which("clang-format", path=str(Path(sys.executable).parent))
     assert binary, "clang-format comes with the extra test"
-    folders = (ROOT / "src", ROOT / "tests" / "core")
+    folders = (ROOT / "src", ROOT / "tests" / "core", ROOT / "benchmarks")
     sources = [str(path) for root in folders for path in root.rglob("*") if path.suffix in (".cpp", ".hpp", ".inl")]
     assert sources
     done = subprocess.run([binary, "--dry-run", "-Werror", *sources], capture_output=True, text=True, check=False)
