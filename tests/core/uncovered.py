@@ -36,6 +36,7 @@ REASONS = (
     ("text.cpp", "new Run[", ARRAY_LENGTH),
     ("threads.cpp", "return new Worker;", NEVER_THROWS),
     ("threads.cpp", "catch (const std::", "a thread that cannot start throws nothing else"),
+    ("threads.cpp", "if (!state_.compare", "a race: the caller takes a task back while a thread wakes up to it"),
     ("threads.cpp", "forks_are_told", "only after a fork, of which tests/test_cloudrle_masks.py has one"),
 )
 
