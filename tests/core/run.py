@@ -39,6 +39,7 @@ SANITIZERS = [
 KINDS = {
     "sanitizers": (SANITIZERS, ["-fsanitize=fuzzer-no-link" if IS_CLANG else "-fsanitize-coverage=trace-pc"]),
     "threads": (["-fsanitize=thread"], []),
+    "mutants": (["-D_GLIBCXX_ASSERTIONS", "-g0"], []),  # of tests/mutate.py: what is built a hundred times
     "coverage": (["-O0", "--coverage"], []),  # the tests too: headers are compiled into them
 }
 # Allocations and threads that fail when a test wants them to.

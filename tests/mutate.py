@@ -1,0 +1,278 @@
+"""Makes small changes to the code, one at a time, and says which of them no test notices.
+
+    python tests/mutate.py --sample 100                          # of src/rle, by the core's C++ tests and fuzz targets
+    python tests/mutate.py --sample 50 cloudseg_sdk/metrics.py   # by the module's own tests, which MODULES names
+
+A change turns an operator, a comparison or a number into its neighbour. What survives is either something that no test
+asks for, or a change that changes nothing: EQUIVALENT names those, with the reason. All work is done on a copy in
+build/mutants. A change in a header reaches the core, and not what its tests include. Sanitizers
+would take many times as long; the tests lay their buffers between pages that can't be touched.
+"""
+
+import argparse
+import io
+import os
+import random
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tokenize
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK = ROOT / "build" / "mutants"
+CORE_TESTS = ROOT / "tests" / "core"
+MODULES = {
+    "cloudseg_sdk/metrics.py": ["tests/test_metrics.py"],
+    "cloudseg_sdk/training/losses.py": ["tests/test_losses.py"],
+    "cloudseg_sdk/inference/postprocess.py": ["tests/test_metrics.py"],
+}
+FLIPS = {
+    **{"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", "+": "-", "-": "+", "*": "+", "/": "*"},
+    **{"//": "*", "%": "/", "**": "*", "+=": "-=", "-=": "+=", "*=": "+=", "&": "|", "|": "&", "^": "&", "<<": ">>"},
+    **{">>": "<<", "&&": "||", "||": "&&", "&=": "|=", "|=": "&=", "^=": "|=", "++": "--", "--": "++", "!": ""},
+    **{"and": "or", "or": "and", "not": "", "true": "false", "false": "true", "True": "False", "False": "True"},
+    **{"min": "max", "max": "min", "lower_bound": "upper_bound", "upper_bound": "lower_bound"},
+}
+# File, a part of the line, reason.
+EQUIVALENT = (
+    (
+        "resize_runs.cpp",
+        "std::swap(first_, second_)",
+        "which of two columns is kept from the last time costs time alone",
+    ),
+)
+
+# C++ as clang-format writes it: a binary operator has spaces round it, which a template's brackets have not.
+_BINARY = r"(?<= )(?:<=|>=|==|!=|&&|\|\||<<|>>|[-+*/&|^]=|[-+*/%&|^<>])(?= )"
+_CPP_TOKEN = re.compile(
+    rf"(?P<skip>//.*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])'|\b[A-Za-z_]\w*<[^ ;()]*>)|{_BINARY}"
+    r"|\+\+|--|!(?=[\w(*])|\b(?:true|false|min|max|lower_bound|upper_bound)\b|(?<![\w.])(?:0x[0-9a-fA-F]+|\d+)(?![\w.])"
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change of one token, by its place in the text."""
+
+    path: Path  # in the repository
+    line: int
+    start: int
+    end: int
+    old: str
+    new: str
+
+    def text(self) -> str:
+        """The file with the change."""
+        text = (ROOT / self.path).read_text(encoding="utf-8")
+        return text[: self.start] + self.new + text[self.end :]
+
+    def __str__(self) -> str:
+        """Place and change."""
+        source = (ROOT / self.path).read_text(encoding="utf-8").splitlines()[self.line - 1].strip()
+        return f"{self.path}:{self.line}: {self.old} -> {self.new or 'nothing'} in: {source}"
+
+
+def flipped(token: str) -> str | None:
+    """The neighbour of a token; None where it has none."""
+    if not token[0].isdigit():
+        return FLIPS.get(token)
+    if token.startswith("0x"):
+        return hex(int(token, 16) + 1)
+    return str(int(token) + 1 if token.isdigit() else float(token) + 1)
+
+
+def cpp_tokens(text: str) -> Iterator[tuple[int, str]]:
+    """Offsets and texts of tokens that may be changed."""
+    offset = 0
+    for line in text.splitlines(keepends=True):
+        if not line.startswith(("#", "static_assert", "template")):
+            for match in _CPP_TOKEN.finditer(line):
+                if not match["skip"]:
+                    yield offset + match.start(), match[0]
+        offset += len(line)
+
+
+def python_tokens(text: str) -> Iterator[tuple[int, str]]:
+    """The same of Python."""
+    starts = [0]
+    for line in text.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in (tokenize.OP, tokenize.NAME, tokenize.NUMBER) and token.string != "|":  # of two types
+            yield starts[token.start[0] - 1] + token.start[1], token.string
+
+
+def mutants_of(path: Path) -> Iterator[Mutant]:
+    """All changes of a file."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    for start, token in (python_tokens if path.suffix == ".py" else cpp_tokens)(text):
+        if (new := flipped(token)) is not None:
+            yield Mutant(path, text.count("\n", 0, start) + 1, start, start + len(token), token, new)
+
+
+def succeeds(command: Iterable[object], seconds: int = 60, **environment: str) -> bool:
+    """Whether a command ends well, in a folder of its own, in so many seconds of the processor."""
+
+    def limit() -> None:  # a change may send it round in circles, or after memory
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_DATA, (8 << 30, 8 << 30))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    folder = WORK / "run"
+    folder.mkdir(exist_ok=True)
+    try:
+        done = subprocess.run(
+            [*map(str, command)],
+            cwd=folder,
+            env=os.environ | environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=limit,
+            timeout=30 * seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+class Core:
+    """The core's C++ tests and fuzz targets, where a change costs the objects that it is in."""
+
+    def __init__(self) -> None:
+        sys.path.insert(0, str(CORE_TESTS))
+        import run
+
+        shutil.rmtree(WORK / "src", ignore_errors=True)  # else it is taken for the source
+        self.builder = run.Builder("mutants")
+        self.compiler = [run.CXX, f"-I{WORK / 'src'}", *run.COMMON, *self.builder.flags]  # the copy's headers first
+        self.mains = [CORE_TESTS / f"test_{name}.cpp" for name in ("core", "edges")]
+        self.mains += [CORE_TESTS / "fuzz" / f"{target}.cpp" for target in run.TARGETS]
+        sources = [*run.CORE, *self.mains, CORE_TESTS / "driver.cpp"]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            self.objects = dict(zip(sources, pool.map(self.builder.compile, sources), strict=True))
+            self.headers = dict(zip(run.CORE, pool.map(self.headers_of, run.CORE), strict=True))
+        self.fuzzing = ["-fsanitize=fuzzer"] if run.IS_CLANG else [self.objects[CORE_TESTS / "driver.cpp"]]
+        self.corpora = {target: run.corpus_of(target) for target in run.TARGETS}
+
+    def headers_of(self, source: Path) -> set[Path]:
+        """All files that a source includes."""
+        found = subprocess.run([*self.compiler, "-MM", source], capture_output=True, text=True, check=True).stdout
+        return {Path(word).resolve() for word in found.replace("\\\n", " ").split()[1:]}
+
+    def notices(self, mutant: Mutant) -> str | None:
+        """What notices a change: a test's name, or the compiler; None where nothing does."""
+        shutil.rmtree(WORK / "src", ignore_errors=True)
+        shutil.copytree(ROOT / "src", WORK / "src")
+        (WORK / mutant.path).write_text(mutant.text(), encoding="utf-8")
+        objects = {source: self.objects[source] for source in self.headers}
+        changed = [source for source in objects if (ROOT / mutant.path) in self.headers[source]]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            if not all(pool.map(self.compile, changed)):
+                return "the compiler"
+        objects |= {source: self.changed(source) for source in changed}
+        # Who uses the header of that name is the first to notice.
+        header = f"rle/{mutant.path.stem}.hpp"
+        mains = sorted(self.mains, key=lambda main: header not in main.read_text(encoding="utf-8"))
+        return next((main.stem for main in mains if not self.passes(main, [*objects.values()])), None)
+
+    def changed(self, source: Path) -> Path:
+        return WORK / f"{source.stem}.o"
+
+    def compile(self, source: Path) -> bool:
+        copy = WORK / source.relative_to(ROOT)
+        return succeeds([*self.compiler, *self.builder.core_flags, "-w", "-c", copy, "-o", self.changed(source)])
+
+    def passes(self, main: Path, objects: list[Path]) -> bool:
+        arguments: list[object] = []
+        parts: list[object] = [self.objects[main], *objects]
+        if main.stem in self.corpora:
+            new = WORK / "new"  # for inputs that reach new code
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir()
+            parts += self.fuzzing
+            arguments = ["-runs=1000", new, self.corpora[main.stem]]
+        if not succeeds([*self.compiler, *parts, "-o", WORK / "program"]):
+            sys.exit(f"cannot link {main.stem}")
+        return succeeds([WORK / "program", *arguments])
+
+
+class Module:
+    """The tests of a Python module, on a copy of the packages."""
+
+    def __init__(self, path: Path) -> None:
+        self.tests = [*MODULES[str(path)], str(path)]  # and its doctests
+        for folder in ("cloudrle", "cloudseg_sdk", "tests"):
+            shutil.copytree(ROOT / folder, WORK / folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("core"))
+        shutil.copy(ROOT / "pyproject.toml", WORK)
+        if not self.passes():
+            sys.exit(f"{', '.join(self.tests)} do not pass as they are")
+
+    def passes(self) -> bool:
+        tests = [WORK / test for test in self.tests]
+        options = ["-q", "-x", "-p", "no:cacheprovider", "--doctest-modules", "--rootdir", WORK]
+        path = f"{WORK}:{os.environ.get('PYTHONPATH', '')}"
+        command = [sys.executable, "-m", "pytest", *options, *tests]
+        return succeeds(command, 600, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1")
+
+    def notices(self, mutant: Mutant) -> str | None:
+        try:
+            compile(mutant.text(), mutant.path, "exec")
+        except SyntaxError:
+            return "the compiler"
+        target = WORK / mutant.path
+        target.write_text(mutant.text(), encoding="utf-8")
+        passed = self.passes()
+        shutil.copy(ROOT / mutant.path, target)
+        return None if passed else "its tests"
+
+
+def reason(mutant: Mutant) -> str | None:
+    """Why a change changes nothing, if that is known."""
+    return next((why for name, part, why in EQUIVALENT if mutant.path.name == name and part in str(mutant)), None)
+
+
+def report(mutants: list[Mutant], notices: Callable[[Mutant], str | None]) -> None:
+    """Try each change, and say what became of it."""
+    caught = survived = 0
+    for mutant in mutants:
+        by = notices(mutant)
+        why = reason(mutant) if by is None else None
+        caught += by not in (None, "the compiler")
+        survived += by is None and why is None
+        told = f"caught by {by}" if by else f"equivalent ({why})" if why else "SURVIVED"
+        sys.stdout.write(f"{told}: {mutant}\n")
+        sys.stdout.flush()
+    share = caught / max(1, caught + survived)
+    sys.stdout.write(f"{len(mutants)} changes: {caught} caught, {survived} survived, {share:.0%} caught\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="*", type=Path, help=f"files of src/rle (default: all), or {', '.join(MODULES)}")
+    parser.add_argument("--sample", type=int, default=100, help="how many changes of each kind of file (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: %(default)s)")
+    arguments = parser.parse_args()
+    core = [path.relative_to(ROOT) for path in sorted((ROOT / "src/rle").glob("*.[chi]*")) if path.suffix != ".h"]
+    paths: list[Path] = arguments.paths or core
+    if unknown := [str(path) for path in paths if path not in core and str(path) not in MODULES]:
+        parser.error(f"no tests are known for {', '.join(unknown)}")
+    modules = [path for path in paths if path.suffix == ".py"]
+    WORK.mkdir(parents=True, exist_ok=True)
+    chosen = random.Random(arguments.seed)
+    if files := [path for path in paths if path not in modules]:
+        mutants = [mutant for path in files for mutant in mutants_of(path)]
+        report(chosen.sample(mutants, min(arguments.sample, len(mutants))), Core().notices)
+    for path in modules:
+        mutants = list(mutants_of(path))
+        report(chosen.sample(mutants, min(arguments.sample, len(mutants))), Module(path).notices)
+
+
+if __name__ == "__main__":
+    main()
