@@ -5,8 +5,7 @@
 
 A change turns an operator, a comparison or a number into its neighbour. What survives is either something that no test
 asks for, or a change that changes nothing: EQUIVALENT names those, with the reason. All work is done on a copy in
-build/mutants. A change in a header reaches the core, and not what its tests include. What survives without sanitizers,
-which take several times as long, is tried once more with them.
+build/mutants. What survives without sanitizers, which take several times as long, is tried once more with them.
 """
 
 import argparse
@@ -157,15 +156,16 @@ class Core:
         self.compiler = [run.CXX, f"-I{WORK / 'src'}", *run.COMMON, *self.builder.flags]  # the copy's headers first
         self.mains = [CORE_TESTS / f"test_{name}.cpp" for name in ("core", "edges")]
         self.mains += [CORE_TESTS / "fuzz" / f"{target}.cpp" for target in run.TARGETS]
-        sources = [*run.CORE, *self.mains, CORE_TESTS / "driver.cpp"]
+        self.core = run.CORE
+        sources = [*self.core, *self.mains, CORE_TESTS / "driver.cpp"]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             self.objects = dict(zip(sources, pool.map(self.builder.compile, sources), strict=True))
-            self.headers = dict(zip(run.CORE, pool.map(self.headers_of, run.CORE), strict=True))
+            self.headers = dict(zip(sources, pool.map(self.headers_of, sources), strict=True))
         self.fuzzing = ["-fsanitize=fuzzer"] if run.IS_CLANG else [self.objects[CORE_TESTS / "driver.cpp"]]
         self.corpora = {target: run.corpus_of(target) for target in run.TARGETS}
 
     def headers_of(self, source: Path) -> set[Path]:
-        """All files that a source includes."""
+        """All files that a source includes, and itself."""
         found = subprocess.run([*self.compiler, "-MM", source], capture_output=True, text=True, check=True).stdout
         return {Path(word).resolve() for word in found.replace("\\\n", " ").split()[1:]}
 
@@ -174,35 +174,36 @@ class Core:
         shutil.rmtree(WORK / "src", ignore_errors=True)
         shutil.copytree(ROOT / "src", WORK / "src")
         (WORK / mutant.path).write_text(mutant.text(), encoding="utf-8")
-        objects = {source: self.objects[source] for source in self.headers}
-        changed = [source for source in objects if (ROOT / mutant.path) in self.headers[source]]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            if not all(pool.map(self.compile, changed)):
-                return "the compiler"
-        objects |= {source: self.changed(source) for source in changed}
+            core = list(pool.map(lambda source: self.object_of(source, mutant), self.core))
+        if None in core:
+            return "the compiler"
         # Who uses the header of that name is the first to notice.
         header = f"rle/{mutant.path.stem}.hpp"
         mains = sorted(self.mains, key=lambda main: header not in main.read_text(encoding="utf-8"))
-        return next((main.stem for main in mains if not self.passes(main, [*objects.values()])), None)
+        return next((main.stem for main in mains if not self.passes(main, mutant, core)), None)
 
-    def changed(self, source: Path) -> Path:
-        return WORK / f"{source.stem}.o"
+    def object_of(self, source: Path, mutant: Mutant) -> Path | None:
+        """The object of a source with the change; None where it does not compile."""
+        if (ROOT / mutant.path) not in self.headers[source]:
+            return self.objects[source]
+        copy = WORK / source.relative_to(ROOT) if source in self.core else source
+        target = WORK / f"{source.parent.name}-{source.stem}.o"
+        command = [*self.compiler, *(self.builder.core_flags if source in self.core else ()), "-w", "-c", copy]
+        return target if succeeds([*command, "-o", target]) else None
 
-    def compile(self, source: Path) -> bool:
-        copy = WORK / source.relative_to(ROOT)
-        return succeeds([*self.compiler, *self.builder.core_flags, "-w", "-c", copy, "-o", self.changed(source)])
-
-    def passes(self, main: Path, objects: list[Path]) -> bool:
+    def passes(self, main: Path, mutant: Mutant, core: list[Path | None]) -> bool:
+        """Whether a test program, or a fuzz target on its inputs and changed copies of them, ends well."""
         arguments: list[object] = []
-        parts: list[object] = [self.objects[main], *objects]
+        parts: list[object] = [self.object_of(main, mutant), *core]
         if main.stem in self.corpora:
             new = WORK / "new"  # for inputs that reach new code
             shutil.rmtree(new, ignore_errors=True)
             new.mkdir()
             parts += self.fuzzing
             arguments = ["-runs=1000", new, self.corpora[main.stem]]
-        if not succeeds([*self.compiler, *parts, "-o", WORK / "program"]):
-            sys.exit(f"cannot link {main.stem}")
+        if None in parts or not succeeds([*self.compiler, *parts, "-o", WORK / "program"]):
+            return False
         return succeeds([WORK / "program", *arguments], memory=self.memory)
 
 
