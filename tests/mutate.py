@@ -42,6 +42,7 @@ FLIPS = {
 EQUIVALENT = (
     ("resize_runs.cpp", "std::swap(first_, second_)", "which column is kept from the last time costs time alone"),
     ("mask.cpp", "const bool columns_in_memory", "where the strides are alike, both ways read the same"),
+    ("postprocess.py", "reshape(pixels, -1)", "NumPy takes any negative size for the one that is left over"),
     ("text_kernels.cpp", "if (read < 8)", "what is not read now is read by the next call"),
 )
 
