@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import ray.data
 
+__all__ = ["BatchPredictor", "predict_dataset"]
+
 Batch: TypeAlias = Mapping[str, NDArray[Any]]
 
 _DIGEST = 16  # bytes of a source's hash

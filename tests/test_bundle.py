@@ -17,13 +17,15 @@ import numpy as np
 import pytest
 
 from cloudseg_sdk import BundleError, Decision, ModelConfig, Segmenter
-from cloudseg_sdk.bundle import GRAPH, MANIFEST, WEIGHTS, Bundle, read_bundle, write_bundle
+from cloudseg_sdk.bundle import FORMAT_VERSION, GRAPH, MANIFEST, WEIGHTS, Bundle, read_bundle, write_bundle
 from cloudseg_sdk.network import EngineName
 
 Parts = dict[str, bytes]
 
 VERSION_1 = Path(__file__).parent / "fixtures" / "bundle" / "version1.cloudseg"
 VERSION_2 = VERSION_1.with_name("version2.cloudseg")
+VERSION_3 = VERSION_1.with_name("version3.cloudseg")
+ENSEMBLE_3 = VERSION_1.with_name("version3-ensemble.cloudseg")
 ENGINES: tuple[EngineName, ...] = ("keras", "openvino")
 CONFIG = ModelConfig(classes=("x", "ÿ"), input_size=(32, 48), filters=(4, 6, 8))
 DECISION = Decision(presence=(0.1, 0.2), threshold=(0.3, 0.4), min_area=(0.0, 0.5))
@@ -188,6 +190,40 @@ def test_a_file_of_format_version_2_predicts_as_it_did(engine: EngineName) -> No
     # The graph rounded kernels that had their normalization in them, and Keras those that had not.
     assert prediction.scores == pytest.approx((0.4412653, 0.9619768), abs=1e-4)
     assert prediction.rles[1].to_kaggle() == "1 13 15 4 20 86 107 70 178 14 193 48 242 118 362 4 367 15 383 2"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_file_of_format_version_3_predicts_as_it_did(engine: EngineName) -> None:
+    """Frozen: float16, and the graph takes its kernels from the weights."""
+    segmenter = Segmenter.load(VERSION_3, engine=engine)
+    parts = parts_of(VERSION_3)
+    assert json.loads(parts[MANIFEST])["format_version"] == 3
+    assert segmenter.decision == Decision((0.1, 0.2), (0.15, 0.02), (0.0, 0.02), tta="flips")
+    assert segmenter.parity.keys() == {"openvino", "onnxruntime"}
+    image = (np.arange(16 * 24 * 3) ** 2 % 251).astype(np.uint8).reshape(16, 24, 3)
+    prediction = segmenter(image)
+    assert prediction.scores == pytest.approx((0.1379904, 0.4850177), abs=1e-4)
+    assert [rle.to_kaggle() for rle in prediction.rles] == [
+        "1 2 15 4 31 4 48 2 321 2 336 3 351 4 367 4 383 2",
+        "352 1 366 3 381 4",
+    ]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_ensemble_of_format_version_3_predicts_as_it_did(engine: EngineName) -> None:
+    segmenter = Segmenter.load(ENSEMBLE_3, engine=engine)
+    assert json.loads(parts_of(ENSEMBLE_3)[MANIFEST])["format_version"] == 3
+    assert segmenter.decision == Decision((0.1, 0.2), (0.2, 0.37), (0.0, 0.02))
+    assert len(segmenter.members) == 2
+    image = (np.arange(16 * 24 * 3) ** 2 % 251).astype(np.uint8).reshape(16, 24, 3)
+    prediction = segmenter(image)
+    assert prediction.scores == pytest.approx((0.3213225, 0.6759279), abs=1e-5)
+    assert [rle.area for rle in prediction.rles] == [113, 137]
+
+
+def test_every_format_version_has_a_frozen_file() -> None:
+    versions = {json.loads(parts_of(path)[MANIFEST])["format_version"] for path in VERSION_1.parent.iterdir()}
+    assert versions == set(range(1, FORMAT_VERSION + 1))
 
 
 def test_a_file_of_format_version_1_saved_again_is_of_today(tmp_path: Path) -> None:
