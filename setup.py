@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
-from pybind11.setup_helpers import Pybind11Extension
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
 from setuptools import Extension, setup
 
 HEADERS = sorted(map(str, Path("src").rglob("*.[hi]*")))
@@ -73,6 +73,8 @@ text = Extension(
     extra_compile_args=["-O3", "-std=c++17", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra"],
     extra_link_args=["-pthread"],
 )
+
+ParallelCompile("CLOUDRLE_BUILD_THREADS", default=0).install()  # as many as there are cores
 
 setup(
     ext_modules=[

@@ -18,8 +18,8 @@ from cloudrle import DIALECTS, RLE, RLEError, dialects
 from cloudrle.dialects import Dialect
 
 # Made by pycocotools 2.0.11, label-studio-converter 0.0.59 (brush.mask2rle) and cvat-sdk 2.80 (masks.encode_mask);
-# "relative" by mask_functions.py of the SIIM-ACR challenge, and by hand where that loses the last run; the others, of no
-# tool, by `reference.in_dialect`.
+# "relative" by mask_functions.py of the SIIM-ACR challenge, and by hand where that loses the last run; the others by
+# `reference.in_dialect`.
 FROZEN = json.loads((Path(__file__).parent / "fixtures/rle/dialects.json").read_text())
 for frozen in FROZEN:
     frozen["coco-bytes"] = frozen["coco"].encode()  # which JSON does not hold
