@@ -568,12 +568,12 @@ def cannot_write(folder: Path, reason: str) -> str:
     return f"cannot write to {folder}: {reason}; finished parts are kept: mend that, and call it again to go on"
 
 
-@pytest.mark.parametrize("size", [0, 1500, 6000])
+@pytest.mark.parametrize("size", [0, 1500, 6500])
 def test_a_file_that_the_system_refuses_stops_the_job_and_it_goes_on(
     segmenter: Segmenter, scenes: Path, whole: dict[str, bytes], tmp_path: Path, size: int
 ) -> None:
     folder = tmp_path / "out.parquet"
-    assert len(whole[MANIFEST]) > 6000 > max(len(data) for name, data in whole.items() if name != MANIFEST) > 1500
+    assert len(whole[MANIFEST]) > 6500 > max(len(data) for name, data in whole.items() if name != MANIFEST) > 1500
     with limited(resource.RLIMIT_FSIZE, size), pytest.raises(CloudsegError) as caught:
         predict(segmenter, folder, scenes)
     assert str(caught.value) == cannot_write(folder, "File too large")
