@@ -566,7 +566,7 @@ def test_an_unreadable_image_stops_before_training_and_nothing_is_forgotten(tmp_
         {"learning_rate": float("inf")},
         {"loss": "mse"},
         {"loss": None},
-        {"loss": lambda y_true, y_pred: 0.0},
+        {"loss": max},
         {"seed": -1},
         {"seed": 0.5},
     ],
