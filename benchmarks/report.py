@@ -137,7 +137,7 @@ def plot(rows: list[Row]) -> Figure:
     for panel in panels[len(groups) :]:
         panel.set_axis_off()
     dots = [Line2D([], [], color=colour, marker="o", linestyle="") for colour in colours.values()]
-    figure.legend(dots, list(colours), loc="outside lower center", ncols=len(colours))
+    figure.legend(dots, list(colours), loc="outside lower center", ncols=5)
     return figure
 
 
