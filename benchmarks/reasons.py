@@ -48,8 +48,8 @@ _FORESEEN = (
 _WIDE = "Bytes: the peer's counts have 32 bits, so that larger masks are beyond it; cloudrle's have 64."
 _NEW_MEMORY = (
     "New memory: a run takes 16 bytes, the peer's half of that, so that pages which the system has to give first are "
-    "twice as many (2,875 a call and 1,438). Where the allocator keeps blocks of that size from call to call, as in the "
-    "smaller rows, the peer takes 1.5 to 2 times cloudrle's time."
+    "twice as many (2,875 a call and 1,438). Where the allocator keeps blocks of that size from call to call, as in "
+    "the smaller rows, the peer takes 1.5 to 2 times cloudrle's time."
 )
 _EQUAL = "Equal within the noise between runs: 0.95 to 1.2 of cloudrle's time."
 _EMPTY = (
