@@ -280,6 +280,25 @@ cdef object cell_of(const char* data, int64_t size, str dialect):
     return [(<const int64_t*> data)[i] for i in range(size // <int64_t> sizeof(int64_t))]
 
 
+cdef list texts_of(const vector[Lines]& groups, int64_t threads):
+    """Strs of lines, made by this thread and filled by several; one alone does both at once quicker."""
+    cdef vector[char*] places
+    cdef size_t group, line
+    cdef int64_t start
+    texts = []
+    for group in range(groups.size()):
+        start = 0
+        for line in range(groups[group].ends.size()):
+            text = <object> PyUnicode_New(groups[group].ends[line] - start, 127)
+            Py_DECREF(<PyObject*> text)
+            texts.append(text)
+            places.push_back(<char*> PyUnicode_DATA(<PyObject*> text))
+            start = groups[group].ends[line]
+    with nogil:
+        copy_lines(groups, places, threads)
+    return texts
+
+
 cdef list cells_of(const vector[Lines]& groups, str dialect):
     cdef size_t group, line
     cdef int64_t start
@@ -298,7 +317,7 @@ def format_rows(scanner, int64_t first, int64_t last, int64_t threads):
     cdef vector[Lines] groups
     with nogil:
         groups = write_texts(source[0], first, last, threads)
-    return cells_of(groups, "kaggle")
+    return cells_of(groups, "kaggle") if threads == 1 else texts_of(groups, threads)
 
 
 cdef Chars borrow_cell(object column, Py_ssize_t row, Shape shape, str dialect, bint missing_is_empty, list kept) except *:

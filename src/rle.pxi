@@ -67,6 +67,7 @@ cdef extern from "rle/text.hpp" namespace "cloudrle" nogil:
     int64_t text_room(const Run* runs, int64_t count) noexcept
     int64_t write_text(const Run* runs, int64_t count, char* text) noexcept
     vector[Lines] write_texts(const RunSource& source, int64_t first, int64_t last, int64_t threads) except +
+    void copy_lines(const vector[Lines]& groups, const vector[char*]& places, int64_t threads) except +
 
 
 cdef extern from "rle/simd.hpp" namespace "cloudrle" nogil:

@@ -331,4 +331,18 @@ std::vector<Lines> write_texts(const RunSource& source, std::int64_t first, std:
     return groups;
 }
 
+void copy_lines(const std::vector<Lines>& groups, const std::vector<char*>& places, std::int64_t threads) {
+    std::vector<char* const*> first{places.data()};  // of each group
+    for (const Lines& lines : groups) first.push_back(first.back() + lines.ends.size());
+    for_each_index(static_cast<std::int64_t>(groups.size()), threads, [&](std::int64_t group) {
+        const Lines& lines = groups[static_cast<std::size_t>(group)];
+        char* const* place = first[static_cast<std::size_t>(group)];
+        std::int64_t start = 0;
+        for (const std::int64_t end : lines.ends) {
+            std::copy(lines.chars.data() + start, lines.chars.data() + end, *place++);
+            start = end;
+        }
+    });
+}
+
 }  // namespace cloudrle

@@ -55,4 +55,7 @@ struct Lines {
 // Writes the texts of rows first .. last - 1 on several threads, in groups of neighbours.
 std::vector<Lines> write_texts(const RunSource& source, std::int64_t first, std::int64_t last, std::int64_t threads);
 
+// Copies each line to a place of its own, on several threads.
+void copy_lines(const std::vector<Lines>& groups, const std::vector<char*>& places, std::int64_t threads);
+
 }  // namespace cloudrle

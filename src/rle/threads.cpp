@@ -1,6 +1,7 @@
 #include "rle/threads.hpp"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -25,16 +26,45 @@ bool comes_soon(const Condition& condition) {
     return true;
 }
 
+// The cores that a helper may use. Where it is woken, Linux likes to put it on the core of who woke it, and to move it
+// on only milliseconds later; so that core is left out, unless the caller has no other.
+class Cores {
+  public:
+#ifdef __linux__
+    static Cores beside_this_one() noexcept {
+        Cores cores;  // empty, which changes nothing, where a machine has more than there is room for
+        const bool known = sched_getaffinity(0, sizeof cores.set_, &cores.set_) == 0;
+        if (known && CPU_COUNT(&cores.set_) > 1) CPU_CLR(static_cast<std::size_t>(sched_getcpu()), &cores.set_);
+        return cores;
+    }
+
+    void assign(pthread_t thread) const noexcept { pthread_setaffinity_np(thread, sizeof set_, &set_); }
+
+    bool operator!=(const Cores& other) const noexcept { return !CPU_EQUAL(&set_, &other.set_); }
+
+  private:
+    cpu_set_t set_{};
+#else
+    static Cores beside_this_one() noexcept { return {}; }
+    void assign(pthread_t) const noexcept {}
+    bool operator!=(const Cores&) const noexcept { return false; }
+#endif
+};
+
 }  // namespace
 
 // A thread of the pool. One caller at a time has it, offers it a task, and takes that back or waits until it is done.
 class Worker {
   public:
     Worker() {
-        std::thread([this] { serve(); }).detach();
+        std::thread thread([this] { serve(); });
+        thread_ = thread.native_handle();
+        thread.detach();
     }
 
-    void offer(const Task& task) noexcept {
+    void offer(const Task& task, const Cores& cores) noexcept {
+        if (cores != cores_) cores.assign(thread_);
+        cores_ = cores;
         task_ = task;
         change(State::offered);
     }
@@ -77,6 +107,8 @@ class Worker {
 
     std::atomic<State> state_{State::idle};
     Task task_{};
+    Cores cores_;
+    pthread_t thread_{};
     std::mutex mutex_;
     std::condition_variable changed_;
 };
@@ -123,12 +155,14 @@ Pool pool;
 }  // namespace
 
 Helpers::Helpers(std::int64_t wanted, Task task) noexcept {
+    if (wanted < 1) return;
+    const Cores cores = Cores::beside_this_one();
     for (std::int64_t i = 0; i < std::min(wanted, kMostHelpers); ++i) {
         Worker* const worker = pool.take();
         if (worker == nullptr) break;
         worker->next = first_;
         first_ = worker;
-        worker->offer(task);
+        worker->offer(task, cores);
     }
 }
 

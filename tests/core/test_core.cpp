@@ -1,5 +1,7 @@
 // Tests of the core that no fuzzer makes: large masks in parts, many rows on many threads, sizes at the edge of 64
 // bits.
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -7,6 +9,8 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "guarded.hpp"
 #include "rle/components.hpp"
@@ -101,14 +105,22 @@ void columns_go_over_threads() {
                                        append_run(start, end, boundaries);
                                },
                                &rows};
+        const std::vector<Lines> groups = write_texts(source, 0, 500, threads);
         std::vector<std::string> written;
-        for (const Lines& lines : write_texts(source, 0, 500, threads)) {
+        for (const Lines& lines : groups) {
             std::int64_t first = 0;
             for (const std::int64_t end : lines.ends) {
                 written.emplace_back(lines.chars.data() + first, as_size(end - first));
                 first = end;
             }
         }
+        CHECK(written == rows.texts);
+        std::vector<char*> places;
+        for (std::string& text : written) {
+            text.assign(text.size(), '?');
+            places.push_back(text.data());
+        }
+        copy_lines(groups, places, threads);
         CHECK(written == rows.texts);
     }
 }
@@ -176,6 +188,51 @@ void calls_share_the_pool() {
     });
     for (std::int64_t i = 0; i < 40; ++i) CHECK(sums[as_size(i)] == i * 4950);
 }
+
+#ifdef __linux__
+cpu_set_t cores_of_this_thread() {
+    cpu_set_t cores;
+    CHECK(sched_getaffinity(0, sizeof cores, &cores) == 0);
+    return cores;
+}
+
+// The cores that a helper of this thread may use, and the core that this thread was on; -1 where it moved.
+std::pair<cpu_set_t, int> cores_of_a_helper() {
+    const std::thread::id caller = std::this_thread::get_id();
+    const int core = sched_getcpu();
+    std::atomic<bool> helped{false};
+    cpu_set_t cores;
+    for_each_index(2, 2, [&](std::int64_t) {
+        if (std::this_thread::get_id() == caller) {
+            while (!helped) std::this_thread::yield();
+        } else {
+            cores = cores_of_this_thread();
+            helped = true;
+        }
+    });
+    return {cores, sched_getcpu() == core ? core : -1};
+}
+
+// On the caller's own core a helper would be of no help; but no other core is taken than those that the caller has.
+void a_helper_gets_a_core_of_its_own() {
+    const cpu_set_t all = cores_of_this_thread();
+    for (int call = 0; call < 20; ++call) {
+        const auto [cores, here] = cores_of_a_helper();
+        cpu_set_t both;
+        CPU_AND(&both, &cores, &all);
+        CHECK(CPU_EQUAL(&both, &cores));
+        CHECK(CPU_COUNT(&cores) == std::max(1, CPU_COUNT(&all) - 1));
+        if (here >= 0 && CPU_COUNT(&all) > 1) CHECK(!CPU_ISSET(static_cast<std::size_t>(here), &cores));
+    }
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<std::size_t>(sched_getcpu()), &one);
+    CHECK(sched_setaffinity(0, sizeof one, &one) == 0);
+    const cpu_set_t given = cores_of_a_helper().first;
+    CHECK(CPU_EQUAL(&given, &one));
+    CHECK(sched_setaffinity(0, sizeof all, &all) == 0);
+}
+#endif
 
 void an_exception_comes_out_of_the_pool() {
     std::atomic<std::int64_t> done{0};
@@ -292,6 +349,9 @@ int main(int argc, char** argv) {
                          CLOUDRLE_TEST(stacks_are_painted_side_by_side),
                          CLOUDRLE_TEST(every_index_is_worked_on_once),
                          CLOUDRLE_TEST(calls_share_the_pool),
+#ifdef __linux__
+                         CLOUDRLE_TEST(a_helper_gets_a_core_of_its_own),
+#endif
                          CLOUDRLE_TEST(an_exception_comes_out_of_the_pool),
                          CLOUDRLE_TEST(relative_starts_do_not_overflow),
                          CLOUDRLE_TEST(the_middle_of_a_huge_mask_is_found),
