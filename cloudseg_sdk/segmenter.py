@@ -15,7 +15,7 @@ from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
 from cloudseg_sdk.exporting import SUFFIXES, ExportFormat, export_network, read_exported
 from cloudseg_sdk.inference.engines import Device, Engine, EnsembleEngine, Output
 from cloudseg_sdk.inference.options import PredictOptions, choose_options
-from cloudseg_sdk.inference.pipeline import predict_images, run_images
+from cloudseg_sdk.inference.pipeline import predict_groups, predict_images, run_images
 from cloudseg_sdk.inference.prediction import Prediction, Predictions
 from cloudseg_sdk.metrics import Report, truth_at_metric_size
 from cloudseg_sdk.network import Choice, EngineName, Network, Parts, Precision, import_keras
@@ -518,7 +518,7 @@ class Segmenter:
         chosen = choose_options(options, self.config, self._decision, engine)
         return run_job(
             BulkJob(Path(path), list_names(images), shard, part_size, settings),
-            lambda names: predict_images(names, engine, self.config, chosen),
+            lambda groups: predict_groups(groups, engine, self.config, chosen),
             resume=resume,
             progress=progress,
         )

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,11 @@ def job(folder: Path, images: Path) -> BulkJob:
     return BulkJob(folder, [str(path) for path in sorted(images.iterdir())], (0, 1), 2, {"of": "a test"})
 
 
+def run(job: BulkJob, stream: Callable[[Sequence[str]], Iterator[Prediction]]) -> BulkReport:
+    """Do a job with what predicts the images of a part."""
+    return run_job(job, lambda parts: (stream(names) for names in parts), resume=True, progress=False)
+
+
 # --- what is written
 
 
@@ -141,7 +146,7 @@ def test_a_large_part_is_written_while_it_is_predicted(tmp_path: Path, suffix: s
 
     folder = tmp_path / f"out{suffix}"
     large = BulkJob(folder, [str(number) for number in range(300)], (0, 1), 250, {"of": "a test"})
-    assert run_job(large, stream, resume=True, progress=False) == BulkReport(300, 596, 4)
+    assert run(large, stream) == BulkReport(300, 596, 4)
     assert 0 < most < 150, "a few batches of rows, not the 250 of a part"
     everything = Predictions(tuple(map(make, range(300))))
     if suffix == ".csv":
@@ -282,7 +287,7 @@ def test_ctrl_c_keeps_what_was_finished(segmenter: Segmenter, scenes: Path, tmp_
     folder = tmp_path / "out.parquet"
     stop = interrupted(segmenter, 9, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        run_job(job(folder, scenes), stop, resume=True, progress=False)
+        run(job(folder, scenes), stop)
     assert len(json.loads((folder / MANIFEST).read_text())["parts"]) == 4
     seen: list[str] = []
 
@@ -290,7 +295,7 @@ def test_ctrl_c_keeps_what_was_finished(segmenter: Segmenter, scenes: Path, tmp_
         seen.extend(names)
         return segmenter.stream(names)
 
-    assert run_job(job(folder, scenes), count, resume=True, progress=False).images == COUNT
+    assert run(job(folder, scenes), count).images == COUNT
     assert len(seen) == COUNT - 8, "finished images are not predicted again"
 
 
@@ -331,13 +336,13 @@ def test_a_second_writer_of_a_shard_is_refused_and_of_another_is_not(
 
     stream = interrupted(segmenter, 9, meddle)
     real = BulkJob(folder, [str(path) for path in sorted(scenes.iterdir())], (0, 1), 2, settings_of(whole))
-    run_job(real, stream, resume=True, progress=False)
+    run(real, stream)
     assert caught == [f"another process is writing shard 0 of 1 into {folder}; let it end, or stop it first"]
     assert files(folder) == whole
 
     other = tmp_path / "two.csv"
     beside = interrupted(segmenter, 9, lambda: predict(segmenter, other, scenes, shard=(1, 2)))
-    run_job(replace(real, folder=other, shard=(0, 2)), beside, resume=True, progress=False)
+    run(replace(real, folder=other, shard=(0, 2)), beside)
     assert len(read_csvs(other)) == 117
 
 
@@ -635,13 +640,13 @@ def test_a_folder_that_vanishes_stops_the_job(segmenter: Segmenter, scenes: Path
     folder, away = tmp_path / "out.csv", tmp_path / "away"
     stream = interrupted(segmenter, 9, lambda: folder.rename(away))
     with pytest.raises(CloudsegError) as caught:
-        run_job(job(folder, scenes), stream, resume=True, progress=False)
+        run(job(folder, scenes), stream)
     assert str(caught.value) == (
         f"{folder} is gone, or was made anew; call it again to go on where it is back, or to begin anew"
     )
     assert not folder.exists()
     away.rename(folder)
-    run_job(job(folder, scenes), segmenter.stream, resume=True, progress=False)
+    run(job(folder, scenes), segmenter.stream)
     assert len(read_csvs(folder)) == 117
 
 
@@ -653,9 +658,9 @@ def test_an_error_of_the_engine_passes_and_leaves_the_job_free(
 
     folder = tmp_path / "out.csv"
     with pytest.raises(RuntimeError, match="fell over"):
-        run_job(job(folder, scenes), interrupted(segmenter, 9, fail), resume=True, progress=False)
+        run(job(folder, scenes), interrupted(segmenter, 9, fail))
     assert len(list(folder.glob("part-*"))) == 4
-    assert run_job(job(folder, scenes), segmenter.stream, resume=True, progress=False).images == COUNT
+    assert run(job(folder, scenes), segmenter.stream).images == COUNT
 
 
 def test_to_parquet_is_the_table(segmenter: Segmenter, scenes: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from cloudseg_sdk.data.headers import SUFFIXES
 from cloudseg_sdk.data.images import Image
 from cloudseg_sdk.inference.engines import Engine, OpenVINOEngine, Output
 from cloudseg_sdk.inference.options import OnError, Options
-from cloudseg_sdk.inference.pipeline import predict_images
+from cloudseg_sdk.inference.pipeline import predict_groups, predict_images
 from cloudseg_sdk.inference.postprocess import decide, presence_scores
 from cloudseg_sdk.synthetic import CLASSES, scene
 
@@ -401,15 +401,17 @@ def test_the_batch_size_changes_nothing(
 
 
 class Recorder:
-    """An engine that writes down the shape of every batch that it passes on."""
+    """An engine that writes down the shape of every batch that it passes on, and the thread that brought it."""
 
     def __init__(self, engine: Engine) -> None:
         self.name, self.batch_size, self.calls = engine.name, engine.batch_size, 1
         self._engine = engine
         self.shapes: list[tuple[int, ...]] = []
+        self.threads: set[threading.Thread] = set()
 
     def run(self, images: NDArray[np.uint8], *, alone: bool = False) -> Output:
         self.shapes.append(images.shape)
+        self.threads.add(threading.current_thread())
         return self._engine.run(images, alone=alone)
 
 
@@ -431,6 +433,16 @@ def test_every_batch_has_one_shape(engine: OpenVINOEngine, images: list[Image], 
     found = list(predict_images(given, recorder, config, Options(Decision.plain(4), 3)))
     assert [item.error is None for item in found] == [sign == "+" for sign in pattern]
     assert recorder.shapes == [(size, 32, 48, 3) for size in sizes]
+
+
+def test_groups_share_threads_and_no_batch(engine: OpenVINOEngine, images: list[Image]) -> None:
+    recorder = Recorder(engine)
+    config = ModelConfig(input_size=(32, 48), filters=(4, 6, 8))
+    groups = predict_groups([images[:5], images[:2], images[:4]], recorder, config, Options(Decision.plain(4), 3))
+    assert [len(list(group)) for group in groups] == [5, 2, 4]
+    assert [shape[0] for shape in recorder.shapes] == [3, 3, 2, 3, 3]
+    assert len(recorder.threads) == 1
+    assert not any(thread.is_alive() for thread in recorder.threads)
 
 
 def test_padding_a_batch_changes_nothing(engine: OpenVINOEngine) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +125,11 @@ def list_names(images: Images) -> list[str]:
 
 
 def run_job(
-    job: BulkJob, predict: Callable[[Sequence[str]], Generator[Prediction, None, None]], *, resume: bool, progress: bool
+    job: BulkJob,
+    predict: Callable[[Iterable[Sequence[str]]], Generator[Iterator[Prediction], None, None]],
+    *,
+    resume: bool,
+    progress: bool,
 ) -> BulkReport:
     """Make the parts that are not there yet; see :meth:`cloudseg_sdk.Segmenter.predict_to`.
 
@@ -134,7 +138,7 @@ def run_job(
     job
         What to predict.
     predict
-        Yields a prediction for each of some images, in order.
+        Yields the predictions of each group of images, in order.
     resume
         Whether to go on with what is there.
     progress
@@ -144,10 +148,12 @@ def run_job(
         parts = job.parts()
         missing = {name: images for name, images in parts.items() if not done.holds(name)}
         total, left = (sum(map(len, some.values())) for some in (parts, missing))
-        with Bar(total, done=total - left, progress=progress) as bar:
-            for name, images in missing.items():
-                with closing(predict(images)) as found:  # or its threads would live as long as an error's traceback
-                    done.write(name, bar.count(found))
+        with (
+            Bar(total, done=total - left, progress=progress) as bar,
+            closing(predict(missing.values())) as found,  # or its threads would live as long as an error's traceback
+        ):
+            for name, items in zip(missing, found, strict=True):
+                done.write(name, bar.count(items))
         return done.finish()
 
 

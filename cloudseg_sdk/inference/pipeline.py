@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice, repeat
 from time import perf_counter
@@ -153,19 +153,37 @@ def predict_images(
     At most ``(engine.calls + 2) * batch_size`` of the images taken from `images`, and one for each core, rounded up to
     whole batches, are not yielded yet; of those that are cut into windows, 3.
     """
+    with closing(predict_groups([images], engine, config, options)) as groups:
+        for group in groups:
+            yield from group
+
+
+def predict_groups(
+    groups: Iterable[Images], engine: Engine, config: ModelConfig, options: Options
+) -> Generator[Iterator[Prediction], None, None]:
+    """Yield the predictions of each group of images, which are to be taken before the next group's.
+
+    No batch has images of two groups. The threads are the same for all: the allocator keeps memory for each new one.
+    """
     plan = Plan(engine, config, options)
-    return _flow(images, plan, plan.decide)
+    with _threads(READERS, engine.calls, 2) as threads:
+        for images in groups:
+            yield _flow(images, plan, plan.decide, threads)
 
 
 def run_images(images: Images, engine: Engine, config: ModelConfig, options: Options) -> Iterator[Output]:
     """Yield what the engine says of each image, in order; one that cannot be read raises."""
-    for output in _flow(images, Plan(engine, config, options), lambda seen: seen.output):
-        if output is not None:  # never None under "raise"
-            yield output
+    plan = Plan(engine, config, options)
+    with _threads(READERS, engine.calls, 2) as threads:
+        for output in _flow(images, plan, lambda seen: seen.output, threads):
+            if output is not None:  # never None under "raise"
+                yield output
 
 
-def _flow(images: Images, plan: Plan, finish: Callable[[Seen], _Out]) -> Generator[_Out, None, None]:
-    """Yield `finish` of each image, from threads that end with the generator."""
+def _flow(
+    images: Images, plan: Plan, finish: Callable[[Seen], _Out], threads: Sequence[ThreadPoolExecutor]
+) -> Iterator[_Out]:
+    """Yield `finish` of each image, from threads that work for nobody else."""
     windows = plan.options.windows
     size, ahead = 1, 3
     if windows is None:
@@ -178,34 +196,34 @@ def _flow(images: Images, plan: Plan, finish: Callable[[Seen], _Out]) -> Generat
     del first  # of what was taken, nothing is kept
     length = 0  # of every batch: that of the first, where even unreadable images count
 
-    with _threads(READERS, plan.engine.calls, 2) as (workers, callers, scenes):
+    workers, callers, scenes = threads
 
-        def run_batch(loading: Sequence[Future[Loaded]], length: int) -> list[Future[_Out]]:
-            seen = plan.run_batch([future.result() for future in loading], length, alone)
-            return [workers.submit(finish, one) for one in seen]
+    def run_batch(loading: Sequence[Future[Loaded]], length: int) -> list[Future[_Out]]:
+        seen = plan.run_batch([future.result() for future in loading], length, alone)
+        return [workers.submit(finish, one) for one in seen]
 
-        def run_scene(loading: Sequence[Future[Loaded]], windows: Windows) -> list[Future[_Out]]:
-            seen = (plan.run_scene(future.result(), windows, callers) for future in loading)
-            return [workers.submit(finish, one) for one in seen]
+    def run_scene(loading: Sequence[Future[Loaded]], windows: Windows) -> list[Future[_Out]]:
+        seen = (plan.run_scene(future.result(), windows, callers) for future in loading)
+        return [workers.submit(finish, one) for one in seen]
 
-        def start() -> Future[list[Future[_Out]]] | None:
-            """Begin with the next images, which nothing here keeps."""
-            nonlocal length
-            loading = [workers.submit(plan.load, *source) for source in islice(sources, size)]
-            if not loading:
-                return None
-            if windows is not None:
-                return scenes.submit(run_scene, loading, windows)
-            length = length or len(loading)
-            return callers.submit(run_batch, loading, length)
+    def start() -> Future[list[Future[_Out]]] | None:
+        """Begin with the next images, which nothing here keeps."""
+        nonlocal length
+        loading = [workers.submit(plan.load, *source) for source in islice(sources, size)]
+        if not loading:
+            return None
+        if windows is not None:
+            return scenes.submit(run_scene, loading, windows)
+        length = length or len(loading)
+        return callers.submit(run_batch, loading, length)
 
-        jobs: deque[Future[list[Future[_Out]]]] = deque()
-        for job in iter(start, None):
-            jobs.append(job)
-            if len(jobs) == ahead:
-                yield from _results(jobs.popleft())
-        while jobs:
+    jobs: deque[Future[list[Future[_Out]]]] = deque()
+    for job in iter(start, None):
+        jobs.append(job)
+        if len(jobs) == ahead:
             yield from _results(jobs.popleft())
+    while jobs:
+        yield from _results(jobs.popleft())
 
 
 def _results(job: Future[list[Future[_Out]]]) -> Iterator[_Out]:
