@@ -116,7 +116,8 @@ def test_the_core_knows_no_python() -> None:
         assert not [name for name in includes if "Python" in name or "pybind11" in name], path
         own = (f"{path.parent.name}/", "rle/")
         assert all(
-            name.startswith(own) or re.fullmatch(r"[a-z_]+|(immintrin|pthread|sched|unistd)\.h", name) for name in includes
+            name.startswith(own) or re.fullmatch(r"[a-z_]+|(immintrin|pthread|sched|unistd)\.h", name)
+            for name in includes
         ), includes
 
 
