@@ -179,6 +179,15 @@ def test_a_trillion_pixels_have_a_centroid(mask: RLE) -> None:
     assert mask.flip(0).flip(1).centroid == pytest.approx((HUGE[0] - 1 - y, HUGE[1] - 1 - x), rel=1e-9, abs=1e-6)
 
 
+def test_the_centroid_of_a_piece_of_a_column_is_in_that_column() -> None:
+    rng = np.random.default_rng(1)  # even draws: sums of round numbers, as hypothesis likes them, need no rounding
+    for _ in range(200):
+        height, column = int(rng.integers(1, 2**45)), int(rng.integers(2**17))
+        top, bottom = sorted(rng.integers(height + 1, size=2).tolist())
+        mask = RLE.from_runs([[column * height + top, column * height + bottom]], (height, 2**17))
+        assert mask.centroid == ((top + bottom - 1) / 2, column)
+
+
 def test_rows_that_are_cropped_and_padded_far_beyond_32_bits() -> None:
     mask = RLE.from_runs([[5 * 2**40 + 1, 5 * 2**40 + 4], [6 * 2**40 - 1, 7 * 2**40 + 2]], (2**40, 2**20))
     np.testing.assert_array_equal(mask.crop((1, 5, 4, 8)).to_mask(), [[1, 1, 1], [1, 1, 0], [1, 1, 0]])

@@ -124,8 +124,13 @@ Point mean(RunView mask, std::int64_t height) noexcept {
         column = x * height;
         if (end > column) add(0, end - column, x, x + 1);
     }
-    const auto twice = 2 * static_cast<double>(pixels);
-    return {static_cast<double>(rows) / twice, static_cast<double>(columns) / twice};
+    // Whole part and rest, each for itself: sums beyond 2^53, once rounded, can name a point outside of the mask.
+    const Sum twice = 2 * pixels;
+    const auto half = [twice](Sum sum) {
+        const Sum whole = sum / twice;
+        return static_cast<double>(whole) + static_cast<double>(sum - whole * twice) / static_cast<double>(twice);
+    };
+    return {half(rows), half(columns)};
 }
 
 RunView from_position(RunView mask, std::int64_t position) noexcept {
