@@ -288,6 +288,15 @@ def test_what_json_cannot_hold_is_refused_and_the_old_file_stays(
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_manifest_that_no_reader_would_take_is_not_written(path: Path, bundle: Bundle) -> None:
+    old = path.read_bytes()
+    with pytest.raises(
+        BundleError, match=r"^metrics and provenance take 17,.* bytes as JSON, wanted at most 16,777,216; keep"
+    ):
+        write_bundle(path, dataclasses.replace(bundle, metrics={"log": "x" * 17_000_000}), "float32")
+    assert path.read_bytes() == old
+
+
 def test_a_failed_save_leaves_the_segmenter_as_it_was(tiny_bundle: Path, tmp_path: Path) -> None:
     segmenter = Segmenter.load(tiny_bundle)
     with pytest.raises(BundleError, match="JSON"):

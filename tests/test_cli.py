@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -237,6 +238,7 @@ def test_two_images_of_one_name_are_refused_before_any_work(cloudseg: Run, data:
             "input_size must be (height, width) in multiples",
         ),
         (("train", "--data", "gone", "--out", "m", "--size", "big"), 2),
+        (("train", "--data", "gone", "--out", "m", "--filters", "16,,32"), 2),
         (("train", "--data", "gone"), 2),
         (("predict", "clouds"), 2),
         (("predict", "clouds", "a.jpg", "--out", "o", "--shard", "0/2"), 2),
@@ -280,6 +282,23 @@ def test_doctor_knows_versions_engines_and_simd_level(cloudseg: Run, capsys: pyt
     facts = capsys.readouterr().out
     for name in ("Python", "numpy", "openvino", "Keras backend", "SIMD level", "engines"):
         assert name in facts
+
+
+def test_doctor_says_what_is_missing(
+    cloudseg: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("openvino", "onnxruntime", "keras"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr("cloudseg_sdk.doctor.installed_version", lambda package: "5.0")
+    assert cloudseg("doctor") == 0
+    facts, faults = capsys.readouterr()
+    assert re.search(
+        r"Keras backend +none \(import of keras halted; .*to train: pip install .cloudseg-sdk\[tensorflow\]", facts
+    )
+    assert re.search(r"^engines +none$", facts, re.MULTILINE)
+    broken, twice = faults.splitlines()
+    assert broken.startswith("warning: the openvino engine does not work: import of openvino halted")
+    assert twice.startswith("warning: opencv-python and opencv-python-headless are both installed and overwrite")
 
 
 def test_the_module_runs_as_a_program() -> None:

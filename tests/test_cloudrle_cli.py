@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import reference
+from image_files import png_claiming
 from typer.testing import CliRunner, Result
 
 import cloudrle
@@ -184,8 +185,21 @@ FILES = [
     ("a.json", '[{"rle": "1 1"} x', "{path}: broken JSON at character 16: wanted ',' or ']', got 'x'"),
     ("a.json", '[{"rle": "1 1"', "{path}: broken JSON at character 14: wanted a value, got 'the end of the file'"),
     ("a.json", '{"a": 1}}', "{path}: broken JSON at character 8: wanted the end of the file, got '}'"),
+    ("a.json", "{3: 1}", "{path}: broken JSON at character 2: wanted a key in quotes, got ': 1}'"),
+    ("a.json", "[]", "{path} has no column of masks that is known by its name, only none at all; pass --column"),
     ("a.json", "3", "{path}: broken JSON at character 0: wanted '[' or '{', got '3'"),
     ("a.json", '{"images": [{"id": 1}]}', "{path}: image {'id': 1} must have a file_name, a text"),
+    (
+        "a.json",
+        '{"annotations": [{"image_id": 1.5, "category_id": true, "segmentation": {}}]}',
+        "{path}: annotation 0 must have whole numbers or texts as image_id and category_id, got 1.5 and True",
+    ),
+    (
+        "a.json",
+        '{"images": [{"id": 1, "file_name": "a", "height": 2, "width": 2}], '
+        '"annotations": [{"image_id": 1, "category_id": 2, "segmentation": {}}]}',
+        "{path}: annotation 0 is of category 2, which the file does not have",
+    ),
     ("a.json", '{"annotations": [{}]}', "{path}: annotation 0 must have image_id, category_id and segmentation"),
     (
         "a.json",
@@ -337,6 +351,29 @@ def test_the_command_says_what_is_wrong_in_one_line(train: Path, arguments: list
     assert finished.stderr.startswith(message)
     assert len(finished.stderr.splitlines()) == 1
     assert callable(main)
+
+
+def test_lists_in_cells_of_csv_are_json(tmp_path: Path) -> None:
+    path, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    path.write_text('rle\n"[1, 2, 1]"\n""\n"[1, "\n')
+    command = ("convert", path, out, "--shape", "2x2", "--from", "coco-counts", "--to", "kaggle")
+    assert refused(*command) == "row 2: wanted a list as JSON, as in [1, 2, 3], got '[1, '"
+    path.write_text('rle\n"[1, 2, 1]"\n""\n')
+    done(*command, "--missing", "empty")
+    assert out.read_text() == 'rle\n2 2\n""\n'
+
+
+def test_parquet_without_pyarrow_says_what_to_install(train: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    message = refused("convert", train, train.with_name("out.parquet"), "--shape", "7x9")
+    assert message == 'Parquet needs pyarrow: pip install "cloudseg-sdk[arrow]"'
+
+
+def test_an_image_too_large_for_opencv_is_named(train: Path) -> None:
+    path = train.with_name("image.png")
+    path.write_bytes(png_claiming(60_000, 60_000))
+    message = refused("view", train, "6", "--shape", "7x9", "--out", train.with_name("out.png"), "--image", path)
+    assert message == f"{path} is no image that OpenCV reads"
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1 << 20])

@@ -325,6 +325,14 @@ HOSTILE: list[tuple[str, Any, str, int | None]] = [
 ]
 
 
+def test_the_numbers_of_cvat_may_be_whole_floats_as_its_server_sends_them() -> None:
+    assert (
+        attempt([0.0, 2.0, 1.0, 0.0, 2.0, 0.0], "cvat", "kaggle", (3, 4))
+        == attempt([0, 2, 1, 0, 2, 0], "cvat", "kaggle", (3, 4))
+        == "4 1 7 1"
+    )
+
+
 @pytest.mark.parametrize(
     ("dialect", "cell", "message", "position"), HOSTILE, ids=[f"{name} {cell!a:.40}" for name, cell, _, _ in HOSTILE]
 )

@@ -215,7 +215,7 @@ def stack(shape: tuple[int, int], count: int) -> npt.NDArray[np.uint8]:
     return np.stack([kinds[i % len(kinds)] for i in range(count)])
 
 
-LARGE, SMALL = ((701, 900), 7), ((30, 41), 1000)  # masks that are parted between threads, and those taken in groups
+LARGE, SMALL = ((1201, 900), 7), ((30, 41), 1000)  # masks that are parted between threads, and those taken in groups
 
 
 @pytest.mark.parametrize("threads", [None, 1, 2, 3, 50, np.int64(2), 2**70])
@@ -260,6 +260,12 @@ def test_of_many_bad_rows_the_first_is_named_whichever_thread_is_quicker(first: 
         with pytest.raises(cloudrle.RLEError, match=f"row {first}: 'x' at position 4") as caught:
             cloudrle.decode_many(texts, (50, 50), threads=4)
         assert caught.value.row == first
+
+
+def test_a_bad_row_of_masks_that_are_parted_is_named() -> None:
+    with pytest.raises(cloudrle.RLEError, match=r"^row 1: 'x' at position 4") as caught:
+        cloudrle.decode_many(["1 2", "1 2 x"], LARGE[0], threads=2)
+    assert caught.value.row == 1
 
 
 @given(strategies.dense(), st.data())

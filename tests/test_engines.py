@@ -244,9 +244,15 @@ def test_a_device_is_used_or_refused(saved: Path, images: NDArray[np.uint8]) -> 
         Segmenter.load(saved, engine="onnxruntime", device="gpu")
 
 
-def test_a_missing_onnx_runtime_is_named(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_onnx_or_onnx_runtime_is_named(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r'needs ONNX Runtime .*pip install "cloudseg-sdk\[onnx\]"$'):
+        Segmenter.load(saved, engine="onnxruntime")
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(
+        MissingExtraError, match=r'^cutting an ONNX graph needs the package onnx .*pip install "cloudseg-sdk\[onnx\]"$'
+    ):
         Segmenter.load(saved, engine="onnxruntime")
 
 

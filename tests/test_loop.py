@@ -297,6 +297,17 @@ def test_a_damaged_checkpoint_is_named(dataset: CloudDataset, tmp_path: Path) ->
             fit(Segmenter.build(TINY), dataset, checkpoint=tmp_path)
 
 
+def test_a_checkpoint_without_its_state_or_of_other_arrays_is_damaged(dataset: CloudDataset, tmp_path: Path) -> None:
+    fit(Segmenter.build(TINY), dataset, checkpoint=tmp_path)
+    path = tmp_path / "last.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    for name, words in (("state", "KeyError\\('state'\\)"), ("0", "its arrays are not those of this network")):
+        np.savez(path, **{other: array for other, array in arrays.items() if other != name})
+        with pytest.raises(BundleError, match=rf"last\.npz is damaged: {words}$"):
+            fit(Segmenter.build(TINY), dataset, checkpoint=tmp_path)
+
+
 class Worse(BCEDice):
     """What it asks for makes every epoch worse than the one before."""
 

@@ -95,6 +95,15 @@ def test_parquet_without_pyarrow_says_what_to_install(
     assert str(caught.value) == 'Parquet files need pyarrow; install it with: pip install "cloudseg-sdk[arrow]"'
 
 
+def test_a_plot_without_matplotlib_says_what_to_install(
+    predictions: Predictions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtraError) as caught:
+        predictions.plot()
+    assert str(caught.value) == 'plots need matplotlib; install it with: pip install "cloudseg-sdk[plot]"'
+
+
 # --- COCO ---
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudseg_sdk.errors import BundleError, ConfigError, MissingExtraError
+from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError, MissingExtraError
 from cloudseg_sdk.graph import choose_outputs, keep_outputs
 
 Device = Literal["cpu", "gpu"]
@@ -272,6 +272,8 @@ class ONNXRuntimeEngine:
         providers = [*([cuda] if found and device != "cpu" else []), "CPUExecutionProvider"]
         try:
             self._session = onnxruntime.InferenceSession(keep_outputs(graph, level), options, providers=providers)
+        except CloudsegError:
+            raise
         except Exception as error:  # of a dozen classes of its own, which share no other parent
             raise BundleError(f"ONNX Runtime cannot read the model's graph: {error}") from error
         if device == "gpu" and self._session.get_providers()[0] != cuda[0]:

@@ -10,6 +10,7 @@
 
 #include "guarded.hpp"
 #include "rle/arrow.hpp"
+#include "rle/brush.hpp"
 #include "rle/buffer.hpp"
 #include "rle/cvat.hpp"
 #include "rle/dialects.hpp"
@@ -267,6 +268,17 @@ void polygons_are_appended() {
     CHECK(runs_of(boundaries) == wanted);
 }
 
+void faults_of_brush_data_have_their_byte() {
+    const std::string head("\0\0\0\x30\x39\x1b\xfe", 7);  // of a 3 x 4 mask, and then an item of 8 bits
+    const auto parse = [&](const std::string& items) {
+        Boundaries rows;
+        return parse_brush((head + items).data(), 7 + static_cast<std::int64_t>(items.size()), {3, 4}, rows);
+    };
+    CHECK((parse(std::string("\x30\0", 2)) == Result{Error::brush_past_end, 0, 6, 0, 49, 48}));
+    CHECK((parse(std::string("\x2f\0\0\0", 4)) == Result{Error::brush_trailing, 0, 9}));
+    CHECK((parse(std::string("\x2f\0\0", 3)) == Result{Error::none, 0}));
+}
+
 }  // namespace
 }  // namespace cloudrle
 
@@ -286,5 +298,6 @@ int main(int argc, char** argv) {
                          CLOUDRLE_TEST(each_rule_of_runs_is_checked),
                          CLOUDRLE_TEST(what_no_machine_holds_is_refused_at_once),
                          CLOUDRLE_TEST(polygons_are_appended),
+                         CLOUDRLE_TEST(faults_of_brush_data_have_their_byte),
                      });
 }

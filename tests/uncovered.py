@@ -1,0 +1,69 @@
+"""What of both packages' Python the tests do not reach, and why: each line or branch has a reason here, or this fails.
+
+    pip install coverage && coverage run -m pytest -n auto --dist worksteal && python tests/uncovered.py
+
+The processes that the tests start are measured too (`tool.coverage` in pyproject.toml).
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# File, a part of the line or the name of its function, reason.
+REASONS: tuple[tuple[str, str, str], ...] = ()
+
+
+def missed(report: dict[str, Any]) -> Iterator[tuple[str, str, int, str]]:
+    """Yield file, function, line and what of it was not taken."""
+    for file, measured in sorted(report["files"].items()):
+        for function, part in measured["functions"].items():
+            ends = {start: end for start, end in part["missing_branches"] if start not in part["missing_lines"]}
+            for line in part["missing_lines"]:
+                yield file, function, line, "line"
+            for line, end in ends.items():
+                yield file, function, line, f"branch to {f'line {end}' if end > 0 else 'the end'}"
+
+
+def reason(file: str, function: str, text: str) -> str | None:
+    """Find the reason for a line, if it has one."""
+    return next(
+        (why for name, part, why in REASONS if file.endswith(name) and (part in text or part == function)), None
+    )
+
+
+def _coverage(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "coverage", *arguments], cwd=ROOT, check=True)
+
+
+def main() -> None:
+    """Print what was not taken, with its reason; end with an error where one has none."""
+    if any(ROOT.glob(".coverage.*")):
+        _coverage("combine", "-q")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "report.json"
+        _coverage("json", "-q", "-o", str(path))
+        report = json.loads(path.read_text(encoding="utf-8"))
+    unexplained = 0
+    for file, function, line, what in sorted(missed(report)):
+        text = (ROOT / file).read_text(encoding="utf-8").splitlines()[line - 1].strip()
+        why = reason(file, function, text)
+        unexplained += why is None
+        sys.stdout.write(f"{file}:{line}: {what} not taken ({why or 'WITHOUT A REASON'}): {text}\n")
+    totals = report["totals"]
+    for kind, done, count in (
+        ("lines", "covered_lines", "num_statements"),
+        ("branches", "covered_branches", "num_branches"),
+    ):
+        sys.stdout.write(f"{kind}: {totals[done]} of {totals[count]} ({totals[done] / totals[count]:.1%})\n")
+    if unexplained:
+        sys.exit(f"{unexplained} lines are not covered and have no reason in {Path(__file__).name}")
+
+
+if __name__ == "__main__":
+    main()
