@@ -29,6 +29,29 @@ class Writer {
         *next_ = position;
     }
 
+    // Calls tell(set), which may call set(position, value) up to `count` times. In between, what the writer knows stays
+    // in registers.
+    template <class Tell>
+    void set_many(std::int64_t count, const Tell& tell) {
+        while (limit_ - next_ <= count) enlarge();
+        std::int64_t* next = next_;
+        std::int64_t last = position_;
+        bool value_there = value_;
+        bool written = written_;
+        tell([&](std::int64_t position, bool value) {  // as set() does
+            const bool moved = position != last;
+            next += moved & (value_there != written);
+            written = moved ? value_there : written;
+            value_there = value;
+            last = position;
+            *next = position;
+        });
+        next_ = next;
+        position_ = last;
+        value_ = value_there;
+        written_ = written;
+    }
+
     // From this position on the mask has these pixels, 0 or not, and then goes on like the last of them.
     void write(std::int64_t position, const std::vector<std::uint8_t>& pixels) {
         set(position, false);  // settles what lies before
@@ -68,12 +91,10 @@ class Writer {
 // The boundaries that lie in one source column, as rows.
 class Column {
   public:
-    Column(const std::int64_t* next, const std::int64_t* last, std::int64_t top, std::int64_t height, bool inside)
-        : inside_(inside),
-          next_(next),
-          last_(last - next > height ? next + height : last),
-          top_(top),
-          height_(height) {}
+    // Of which there are `most` at most.
+    Column(const std::int64_t* next, const std::int64_t* last, std::int64_t most, std::int64_t top, std::int64_t height,
+           bool inside)
+        : inside_(inside), next_(next), last_(last - next > most ? next + most : last), top_(top), height_(height) {}
 
     bool inside() const noexcept { return inside_; }  // the value of the pixel before the column
 
@@ -141,13 +162,16 @@ class Source {
     std::int64_t changing() const noexcept {
         return next_ == last_ ? shape_.width : std::min(*next_ / shape_.height, shape_.width);
     }
+    // Boundaries from the present column on.
+    std::int64_t left() const noexcept { return last_ - next_; }
     bool constant_before(std::int64_t column) const noexcept {
         return next_ == last_ || *next_ >= column * shape_.height;
     }
     bool inside() const noexcept { return (next_ - first_) & 1; }  // the value of the pixel before the present column
 
-    Column column(std::int64_t x) const noexcept { return column_at(find(next_, x * shape_.height), x); }
-    Column present() const noexcept { return column_at(next_, present_); }
+    Column column(std::int64_t x) const noexcept { return column_at(find(next_, x * shape_.height), x, shape_.height); }
+    Column present() const noexcept { return column_at(next_, present_, shape_.height); }
+    Column present(std::int64_t most) const noexcept { return column_at(next_, present_, most); }  // boundaries of it
 
     // Whether more than `count` boundaries lie between the present column and this one.
     bool more_than(std::int64_t count, std::int64_t column) const noexcept {
@@ -165,8 +189,8 @@ class Source {
         return std::lower_bound(start, start + std::min(step, last_ - start), position);
     }
 
-    Column column_at(const std::int64_t* next, std::int64_t x) const noexcept {
-        return {next, last_, x * shape_.height, shape_.height, static_cast<bool>((next - first_) & 1)};
+    Column column_at(const std::int64_t* next, std::int64_t x, std::int64_t most) const noexcept {
+        return {next, last_, most, x * shape_.height, shape_.height, static_cast<bool>((next - first_) & 1)};
     }
 
     const std::int64_t* first_;

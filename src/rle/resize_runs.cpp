@@ -56,6 +56,7 @@ class SampledPixels {
 
 void resize_nearest(Source source, Shape from, Shape to, const NearestRows& rows, Writer& writer) {
     const NearestAxis columns(from.width, to.width);
+    const std::int64_t most = std::min(few(from.height + to.height), source.left());
     std::optional<SampledPixels> pixels;
     for (std::int64_t x = 0; x < to.width;) {
         const std::int64_t top = x * to.height;
@@ -67,17 +68,19 @@ void resize_nearest(Source source, Shape from, Shape to, const NearestRows& rows
             x = first_reaching(columns, source.changing(), x + 1, to.width);
             continue;
         }
-        if (source.more_than(few(from.height + to.height), sampled + 1)) {
+        if (source.more_than(most, sampled + 1)) {
             if (!pixels) pixels.emplace(rows.axis(), from, to);
-            pixels->write(source, sampled, top, writer);
+            pixels->write(Source(source), sampled, top, writer);  // a copy: so that the other stays in registers
         } else {
-            writer.set(top, value);
-            Column column = source.present();
-            for (std::int64_t y = column.row(); y < from.height; y = column.row()) {
-                value = !value;
-                writer.set(top + rows.reaching(y), value);
-                column.advance();
-            }
+            writer.set_many(most + 1, [&](const auto& set) {
+                set(top, value);
+                Column column = source.present(most);
+                for (std::int64_t y = column.row(); y < from.height; y = column.row()) {
+                    value = !value;
+                    set(top + rows.reaching(y), value);
+                    column.advance();
+                }
+            });
         }
         ++x;
     }
