@@ -22,7 +22,9 @@ SIZE = (256, 384)
 SLICE = 64  # masks of that size: 6.3 MB, which stay in the last cache
 
 
-@pytest.fixture(params=["32 smooth masks", "4 large rough masks", "real rows", "512 resized real masks"])
+@pytest.fixture(
+    params=["32 smooth masks", "4 large rough masks", "8 large empty masks", "real rows", "512 resized real masks"]
+)
 def batch(request: pytest.FixtureRequest, quick: bool) -> tuple[str, Mask]:
     """Name and masks (N, height, width)."""
     name = request.param
@@ -34,8 +36,9 @@ def batch(request: pytest.FixtureRequest, quick: bool) -> tuple[str, Mask]:
             masks = np.stack([cloudrle.decode(text, REAL_SHAPE, size=SIZE) for text in texts])
             return name, np.tile(masks, (512 // len(texts), 1, 1))
         return f"{len(texts)} {name}", np.stack(each(peers.PEERS["numpy"]["decode"], texts, REAL_SHAPE))
-    count, kind, shape = (32, "smooth", SIZE) if "smooth" in name else (4, "rough", REAL_SHAPE)
-    return name, np.stack([mask_of(kind, (64, 96) if quick else shape, seed) for seed in range(count)])
+    number, *_, kind, _ = name.split()  # empty ones tell what memory alone gives to a second thread
+    shape = (64, 96) if quick else REAL_SHAPE if "large" in name else SIZE
+    return name, np.stack([mask_of(kind, shape, seed) for seed in range(int(number))])
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """What of both packages' Python the tests do not reach, and why: each line or branch has a reason here, or this fails.
 
-    pip install coverage && coverage run -m pytest -n auto --dist worksteal && python tests/uncovered.py
+    pip install coverage && coverage run -m pytest -n auto --dist worksteal && python tests/coverage_report.py
 
 The processes that the tests start are measured too (`tool.coverage` in pyproject.toml).
 """
