@@ -59,7 +59,7 @@ _EMPTY = (
 
 REASONS = (
     *(Reason(f"a {sign} b", cases, "rlemasklib", _FORESEEN) for sign in "&|^-" for cases in ("rough *", "smooth *")),
-    Reason("a ^ b of pair after pair", "* of smooth *", "rlemasklib", _FORESEEN),
+    *(Reason(f"a {sign} b of pair after pair", "* of smooth *", "rlemasklib", _FORESEEN) for sign in "&|^-"),
     Reason("area", "noise 1400 x 2100", "rlemasklib", _WIDE),
     *(Reason(f"flip({axis})", "noise *", "rlemasklib", _NEW_MEMORY) for axis in (0, 1)),
     Reason("fill_holes", "rough 350 x 525", "rlemasklib*", _EQUAL),

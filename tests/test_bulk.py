@@ -23,7 +23,16 @@ from faults import limited, without_privileges
 from image_files import write_scenes
 
 from cloudrle import RLE
-from cloudseg_sdk import CloudsegError, ConfigError, DataError, MissingExtraError, Prediction, Predictions, Segmenter
+from cloudseg_sdk import (
+    CloudsegError,
+    ConfigError,
+    DataError,
+    MissingExtraError,
+    ModelConfig,
+    Prediction,
+    Predictions,
+    Segmenter,
+)
 from cloudseg_sdk.bundle import read_bundle, write_bundle
 from cloudseg_sdk.inference.bulk import BulkJob, run_job
 from cloudseg_sdk.inference.parts import BulkReport
@@ -217,6 +226,15 @@ def test_a_models_digest_is_of_its_weights_and_configuration(tmp_path: Path) -> 
     assert model.digest() == digests[0]
     model.model.weights[0].assign_add(np.ones(model.model.weights[0].shape, np.float32))
     assert model.digest() not in digests
+
+
+def test_the_digest_of_an_exported_model_is_of_its_graph(tmp_path: Path) -> None:
+    config = ModelConfig(classes=("a", "b"), input_size=(16, 24), filters=(4, 6), output_stride=1)
+    paths = [tmp_path / name for name in ("one.onnx", "same.onnx", "other.onnx")]
+    for path, model in zip(paths, [bulk_job.BUNDLE] * 2 + [Segmenter.build(config)], strict=True):
+        (model if isinstance(model, Segmenter) else Segmenter.load(model)).export(path)
+    one, same, other = (Segmenter.load(path)._only_network().digest() for path in paths)
+    assert one == same != other
 
 
 @pytest.mark.parametrize("progress", [True, False])
@@ -418,6 +436,10 @@ REFUSED: dict[str, tuple[Callable[[Path, Path], dict[str, Any] | None], str]] = 
     "a damaged manifest": (
         lambda folder, _: spoil_manifest(folder, parts=[{"name": "x"}]),
         r"{folder}/_manifest-0-of-1.json is damaged: TypeError\(.*\); give another folder",
+    ),
+    "a manifest with a text for a list": (
+        lambda folder, _: spoil_manifest(folder, parts="all"),
+        r"{folder}/_manifest-0-of-1.json is damaged: TypeError\(.parts is no list.\); give another folder",
     ),
     "half a manifest": (
         lambda folder, _: cut_manifest(folder),

@@ -592,6 +592,14 @@ def test_sound_weights_pass_the_same_way(path: Path) -> None:
 # --- bundles that are sound, but not for what is asked ---
 
 
+def test_weights_without_a_convolution_are_refused_before_a_network_is_built(tiny_bundle: Path, tmp_path: Path) -> None:
+    saved = read_bundle(tiny_bundle)
+    weights = {name: array for name, array in saved.weights.items() if not name.startswith("conv1")}
+    write_bundle(tmp_path / "model.cloudseg", dataclasses.replace(saved, weights=weights), "float32")
+    with pytest.raises(BundleError, match=r"^the weights do not fit the configuration: missing \['conv1._2/kernel'\]"):
+        Segmenter.load(tmp_path / "model.cloudseg", engine="keras")
+
+
 def test_weights_of_another_network_are_refused(tiny_bundle: Path, tmp_path: Path) -> None:
     saved = read_bundle(tiny_bundle)
     path = tmp_path / "model.cloudseg"

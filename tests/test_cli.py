@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -124,6 +125,31 @@ def test_the_notebooks_preset_is_its_network_and_its_training(cloudseg: Run, dat
     assert saved.config == replace(ModelConfig.notebook(), input_size=(32, 48), filters=(4, 6, 8))
     wanted = replace(TrainConfig.notebook(), epochs=1, batch_size=2).to_dict()
     assert saved.provenance["training"] == json.loads(json.dumps({**wanted, "encoder_weights": None, "devices": 1}))
+
+
+def test_interrupted_training_goes_on_with_the_weights_kept_so_far(
+    cloudseg: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history, model = tmp_path / "run" / "history.csv", tmp_path / "model.cloudseg"
+
+    def interrupt() -> None:
+        while not history.exists():
+            time.sleep(0.01)
+        rows = -1
+        while rows != history.stat().st_size:  # again, where the first one came within a destructor and was lost
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+            rows = history.stat().st_size
+            time.sleep(1.5)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    size = ("--size", "32x48", "--filters", "4,6,8", "--label-shape", "140x210")
+    command = ("train", "--data", data, "--out", model, *size, "--epochs", "500", "--checkpoint", history.parent)
+    assert cloudseg(*command) == 0
+    assert "interrupted: going on with the weights kept so far" in capsys.readouterr().out
+    assert len(history.read_text().splitlines()) < 500
+    assert Segmenter.load(model).metrics
+    assert cloudseg("evaluate", model, "--data", data, "--label-shape", "140x210") == 0
 
 
 def test_a_run_in_a_checkpoint_is_gone_on_with(cloudseg: Run, data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import reference
+from faults import without_privileges
 from image_files import png_claiming
 from typer.testing import CliRunner, Result
 
 import cloudrle
-from cloudrle import DIALECTS, RLE
+from cloudrle import DIALECTS, RLE, _csv
 from cloudrle.cli import app, json_stream, main, sources
 
 SHAPE = (7, 9)
@@ -367,6 +369,19 @@ def test_parquet_without_pyarrow_says_what_to_install(train: Path, monkeypatch: 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     message = refused("convert", train, train.with_name("out.parquet"), "--shape", "7x9")
     assert message == 'Parquet needs pyarrow: pip install "cloudseg-sdk[arrow]"'
+
+
+def test_a_row_longer_than_any_is_no_csv(train: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_csv, "_LONGEST", 100)
+    train.write_text("Image_Label,EncodedPixels\na_b," + "1 1 " * 30)
+    assert refused("check", train, "--shape", "7x9") == f"{train} line 2: more than 100 bytes; is it a CSV file?"
+
+
+def test_a_parquet_file_that_may_not_be_read_is_named(open_folder: Path) -> None:
+    path = open_folder / "in.parquet"
+    path.touch(0o000)
+    with without_privileges():
+        assert re.search(rf"Errno 13.*{path}", refused("check", path, "--shape", "7x9"))
 
 
 def test_an_image_too_large_for_opencv_is_named(train: Path) -> None:

@@ -125,3 +125,7 @@ def test_importing_the_sdk_loads_no_framework() -> None:
     code = "from cloudseg_sdk import CloudDataset, ModelConfig, Segmenter; import sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {name.split(".")[0] for name in done.stdout.split()} & {*HEAVY, "pandas", "rich"}
+
+
+def test_what_is_imported_when_it_is_asked_for_is_listed() -> None:
+    assert dir(cloudseg_sdk) == sorted(cloudseg_sdk.__all__)

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from image_files import png_claiming
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pycocotools import mask as pycoco
@@ -289,11 +290,14 @@ def test_a_mask_file_that_is_none_is_named(image: Path, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no image")
     (tmp_path / "empty.png").touch()
     cv2.imwrite(str(tmp_path / "colour.png"), np.ones((4, 6, 3), np.uint8))
+    (tmp_path / "start.png").write_bytes(png_claiming(40, 60))
     cases = {
         "missing.png": "cannot read {path}: No such file or directory",
         ".": "cannot read {path}: Is a directory",
         "a\0.png": "cannot read {path}: embedded null byte",
         "text.png": "{path} is damaged or not an image (8 bytes); "
+        "wanted one of .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp",
+        "start.png": "{path} is damaged or not an image (69 bytes); "
         "wanted one of .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp",
         "colour.png": "{path} has 3 channels; a mask file holds one, the number of each pixel's class (a palette is "
         "read as colours). Pass several channels as an array (H, W, classes)",

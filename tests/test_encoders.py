@@ -15,7 +15,7 @@ from cloudseg_sdk import CloudsegError, ConfigError, ModelConfig, Segmenter
 from cloudseg_sdk.config import Encoder
 from cloudseg_sdk.inference.engines import KerasEngine, OpenVINOEngine
 from cloudseg_sdk.models.efficientnet_lite import efficientnet_lite0
-from cloudseg_sdk.models.encoders import encode
+from cloudseg_sdk.models.encoders import encode, encoder_stages
 from cloudseg_sdk.models.serving import Scale, serving_model
 from cloudseg_sdk.models.unetpp import build_network
 from cloudseg_sdk.models.weights import get_weights, to_onnx
@@ -84,6 +84,15 @@ def test_a_shorter_encoder_ends_at_its_last_row(name: Encoder, levels: int) -> N
     for row, features, summary in encoded:
         assert summary.shape[1:3] == features.shape[1:3]
         assert (summary is features) == (row < 6 or name == "resnet50v2")
+
+
+@pytest.mark.parametrize("presence", [False, True])
+def test_the_stages_end_at_the_rows_and_what_the_classifier_has(presence: bool) -> None:
+    config = replace(CONFIG, presence_head=presence)
+    stages = encoder_stages(build_network(config), config)
+    assert len(stages) == len(config.filters) - 1 + presence
+    names = [layer.name for stage in stages for layer in stage]
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("name", PRETRAINED)

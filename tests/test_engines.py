@@ -256,6 +256,36 @@ def test_a_missing_onnx_or_onnx_runtime_is_named(saved: Path, monkeypatch: pytes
         Segmenter.load(saved, engine="onnxruntime")
 
 
+def test_a_graph_that_onnx_runtime_cannot_read_is_refused() -> None:
+    with pytest.raises(BundleError, match=r"^ONNX Runtime cannot read the model's graph: "):
+        ONNXRuntimeEngine(b"no graph")
+
+
+def test_without_tf2onnx_there_is_no_graph_to_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tf2onnx", "jax2onnx", "onnx"):
+        monkeypatch.setitem(sys.modules, name, None)
+    segmenter = Segmenter.build(CONFIG)
+    words = r"^there is no ONNX graph to export: tf2onnx \(on JAX jax2onnx\) is missing$"
+    with pytest.raises(CloudsegError, match=words):
+        segmenter.export(tmp_path / "model.onnx")
+    with pytest.warns(UserWarning, match=r"model\.cloudseg gets no ONNX graph, so it will need Keras: tf2onnx"):
+        segmenter.save(tmp_path / "model.cloudseg")
+    assert read_bundle(tmp_path / "model.cloudseg").graph is None
+
+
+def test_without_onnx_runtime_parity_is_of_openvino_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    Segmenter.build(CONFIG).save(tmp_path / "model.cloudseg")
+    assert Segmenter.load(tmp_path / "model.cloudseg").parity.keys() == {"openvino"}
+
+
+def test_without_keras_nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keras", None)
+    words = r"^building and training need Keras 3 and a backend \(.*\); install it .*cloudseg-sdk\[tensorflow\].$"
+    with pytest.raises(MissingExtraError, match=words):
+        Segmenter.build(CONFIG)
+
+
 # --- export ---
 
 

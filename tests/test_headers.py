@@ -230,3 +230,15 @@ def test_every_format_that_can_be_turned_is_turned(picture: Image, kind: str) ->
     found = decode_image(save(Pillow.fromarray(smooth), kind, exif=exif, **options), "scene")
     assert found.shape == (60, 40, 3)
     assert np.abs(found.astype(int) - np.rot90(smooth, -1)).max() <= 4
+
+
+def test_markers_that_stand_alone_are_passed_over(picture: Image) -> None:
+    data = file_of(picture, ".jpg")
+    comment = b"\xff\xfe" + (2 + 2 * 200).to_bytes(2, "big") + b"\xff\xda" * 200  # no scans: they lie in a segment
+    changed = data[:2] + b"\xff\x01" + comment + data[2:]
+    np.testing.assert_array_equal(decode_image(changed, "scene"), decode_image(data, "scene"))
+
+
+def test_a_tiff_of_a_version_that_nobody_wrote_is_damaged(picture: Image) -> None:
+    data = file_of(picture, ".tiff")
+    assert refusal(put(data, 2, b"\x07\0")) == refusal(b"MM\0\x07" + data[4:]) != refusal(data)

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from faults import without_privileges
 from numpy.typing import NDArray
 
 from cloudseg_sdk import ImageError
@@ -148,6 +149,14 @@ def test_what_cannot_be_opened_is_named_with_the_reason(tmp_path: Path) -> None:
         with pytest.raises(ImageError) as caught:
             read_image(path)
         assert str(caught.value) == f"cannot read {path}: {reason}"
+
+
+def test_a_folder_that_may_not_be_listed_is_named(open_folder: Path) -> None:
+    closed = open_folder / "closed"
+    closed.mkdir(0o111)
+    with without_privileges(), pytest.raises(ImageError) as caught:
+        list_images(closed)
+    assert str(caught.value) == f"cannot read {closed}: Permission denied"
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,14 @@ DAMAGED = "PATH is no HDF5 file of Keras 2, or a damaged one: "
             set_unit("conv22_1", kernel_regularizer=None),
             f"{NOT_OURS}its convolutions have different L2 penalties: ['0.0', '0.0001']",
         ),
+        (
+            set_unit("conv22_1", kernel_regularizer={"config": {"l1": 0.1, "l2": 0.1}}),
+            f"{NOT_OURS}it has an L1 penalty",
+        ),
+        (
+            lambda file: file["model_weights"].attrs.__setitem__("layer_names", np.array([b"conv11_1"])),
+            f"{NOT_OURS}it has the weights ['conv11_1/kernel', 'conv11_1/bias'], wanted conv11_1/kernel and so on, ",
+        ),
         (set_unit("output_4", activation="linear"), f"{NOT_OURS}its heads end in linear, wanted sigmoid"),
         (
             set_unit("main_input", batch_input_shape=[None, 15, 32, 1]),
