@@ -28,7 +28,6 @@ from cloudseg_sdk import (
     ConfigError,
     DataError,
     MissingExtraError,
-    ModelConfig,
     Prediction,
     Predictions,
     Segmenter,
@@ -226,15 +225,6 @@ def test_a_models_digest_is_of_its_weights_and_configuration(tmp_path: Path) -> 
     assert model.digest() == digests[0]
     model.model.weights[0].assign_add(np.ones(model.model.weights[0].shape, np.float32))
     assert model.digest() not in digests
-
-
-def test_the_digest_of_an_exported_model_is_of_its_graph(tmp_path: Path) -> None:
-    config = ModelConfig(classes=("a", "b"), input_size=(16, 24), filters=(4, 6), output_stride=1)
-    paths = [tmp_path / name for name in ("one.onnx", "same.onnx", "other.onnx")]
-    for path, model in zip(paths, [bulk_job.BUNDLE] * 2 + [Segmenter.build(config)], strict=True):
-        (model if isinstance(model, Segmenter) else Segmenter.load(model)).export(path)
-    one, same, other = (Segmenter.load(path)._only_network().digest() for path in paths)
-    assert one == same != other
 
 
 @pytest.mark.parametrize("progress", [True, False])

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -127,27 +126,24 @@ def test_the_notebooks_preset_is_its_network_and_its_training(cloudseg: Run, dat
     assert saved.provenance["training"] == json.loads(json.dumps({**wanted, "encoder_weights": None, "devices": 1}))
 
 
-def test_interrupted_training_goes_on_with_the_weights_kept_so_far(
-    cloudseg: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_interrupted_training_goes_on_with_the_weights_kept_so_far(cloudseg: Run, data: Path, tmp_path: Path) -> None:
     history, model = tmp_path / "run" / "history.csv", tmp_path / "model.cloudseg"
-
-    def interrupt() -> None:
-        while not history.exists():
-            time.sleep(0.01)
-        rows = -1
-        while rows != history.stat().st_size:  # again, where the first one came within a destructor and was lost
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.5)
-            rows = history.stat().st_size
-            time.sleep(1.5)
-
-    threading.Thread(target=interrupt, daemon=True).start()
     size = ("--size", "32x48", "--filters", "4,6,8", "--label-shape", "140x210")
-    command = ("train", "--data", data, "--out", model, *size, "--epochs", "500", "--checkpoint", history.parent)
-    assert cloudseg(*command) == 0
-    assert "interrupted: going on with the weights kept so far" in capsys.readouterr().out
-    assert len(history.read_text().splitlines()) < 500
+    command = ("train", "--data", data, "--out", model, *size, "--epochs", "5000", "--checkpoint", history.parent)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cloudseg_sdk", *map(str, command)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while not history.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    words, _ = process.communicate(timeout=200)
+    assert process.returncode == 0
+    assert "interrupted: going on with the weights kept so far" in words
+    assert len(history.read_text().splitlines()) < 5000
     assert Segmenter.load(model).metrics
     assert cloudseg("evaluate", model, "--data", data, "--label-shape", "140x210") == 0
 

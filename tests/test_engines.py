@@ -402,6 +402,14 @@ def test_other_files_are_refused(saved: Path, tmp_path: Path) -> None:
     assert Segmenter.load(path).decision == DECISION
 
 
+def test_the_digest_of_an_exported_model_is_of_its_graph(saved: Path, tmp_path: Path) -> None:
+    models = {"one": Segmenter.load(saved), "same": Segmenter.load(saved), "other": Segmenter.build(CONFIG)}
+    for name, model in models.items():
+        model.export(tmp_path / f"{name}.onnx")
+    one, same, other = (Segmenter.load(tmp_path / f"{name}.onnx")._only_network().digest() for name in models)
+    assert one == same != other
+
+
 def test_the_command_exports(saved: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cloudseg_sdk", "export", str(saved), str(tmp_path / "model.onnx")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
