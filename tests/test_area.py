@@ -53,6 +53,8 @@ def test_opencv_is_at_most_1_away(case: tuple[Image, tuple[int, int]]) -> None:
         ((1399, 2099), (19, 28)),
         ((1200, 5), (1, 2)),  # more rows than 16 bits hold sums of
         ((5, 1200), (2, 1)),
+        ((257, 4), (1, 1)),  # sums of columns that just fit into 16 bits
+        ((257, 4), (256, 3)),
         ((258, 1), (1, 1)),
         ((2903, 2909), (3, 2)),  # sums of 64 bits
     ],

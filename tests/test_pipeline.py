@@ -125,6 +125,16 @@ def test_a_stream_takes_no_more_images_than_it_says(
     stream.close()
 
 
+def test_batches_of_one_image_take_a_thread_for_each_core(
+    watched: tuple[Segmenter, Watched], images: list[Image]
+) -> None:
+    stream = watched[0].stream(itertools.cycle(images), batch_size=1)
+    for _ in itertools.islice(stream, 40):
+        pass
+    assert 0 < len(pipeline_threads()) <= CORES
+    stream.close()
+
+
 @pytest.mark.parametrize("tta", ["none", "flips"])
 def test_one_image_has_the_engine_to_itself(watched: tuple[Segmenter, Watched], images: list[Image], tta: TTA) -> None:
     segmenter, engine = watched

@@ -2,6 +2,9 @@
 
 read and stretch (threads) -> batches of one shape -> engine, flips (threads) -> decide (threads) -> Prediction
 
+Where a batch is one image, one thread takes it all the way: with no more threads at work than cores, nothing is put off
+a core while its data are in the cache. That is 1 to 3% of the whole, measured on two cores.
+
 The consumer's own thread takes images from what it was given, starts a job for each batch of them, and yields results
 in order. While it is away the threads finish the jobs that they have, and no lock is held.
 """
@@ -9,10 +12,11 @@ in order. While it is away the threads finish the jobs that they have, and no lo
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice, repeat
 from time import perf_counter
@@ -64,6 +68,15 @@ class Plan:
     engine: Engine
     config: ModelConfig
     options: Options
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether a batch is one image."""
+        return self.options.windows is None and self.options.batch_size == 1
+
+    def threads(self) -> AbstractContextManager[list[ThreadPoolExecutor]]:
+        """Make what :func:`_flow` needs: threads that read and decide, that call the engine, that cut scenes."""
+        return _threads(CORES if self.one_by_one else READERS, self.engine.calls, 2)
 
     def load(self, name: str, source: Content) -> Loaded:
         """Read an image, and stretch it unless windows are cut from it later."""
@@ -121,8 +134,11 @@ class Plan:
         return output, Timing(stretch=cut - start, engine=perf_counter() - cut)
 
     def _run(self, pixels: Sequence[Image], length: int, *, alone: bool = False) -> Output:
-        batch = np.zeros((length, *pixels[0].shape), np.uint8)
-        np.stack(pixels, out=batch[: len(pixels)])
+        if length == 1:
+            batch = np.ascontiguousarray(pixels[0])[np.newaxis]
+        else:
+            batch = np.zeros((length, *pixels[0].shape), np.uint8)
+            np.stack(pixels, out=batch[: len(pixels)])
         return run_augmented(self.engine, batch, self.options.decision.tta, alone=alone)
 
     def decide(self, seen: Seen) -> Prediction:
@@ -166,7 +182,7 @@ def predict_groups(
     No batch has images of two groups. The threads are the same for all: the allocator keeps memory for each new one.
     """
     plan = Plan(engine, config, options)
-    with _threads(READERS, engine.calls, 2) as threads:
+    with plan.threads() as threads:
         for images in groups:
             yield _flow(images, plan, plan.decide, threads)
 
@@ -174,7 +190,7 @@ def predict_groups(
 def run_images(images: Images, engine: Engine, config: ModelConfig, options: Options) -> Iterator[Output]:
     """Yield what the engine says of each image, in order; one that cannot be read raises."""
     plan = Plan(engine, config, options)
-    with _threads(READERS, engine.calls, 2) as threads:
+    with plan.threads() as threads:
         for output in _flow(images, plan, lambda seen: seen.output, threads):
             if output is not None:  # never None under "raise"
                 yield output
@@ -197,6 +213,13 @@ def _flow(
     length = 0  # of every batch: that of the first, where even unreadable images count
 
     workers, callers, scenes = threads
+    turns = threading.Semaphore(plan.engine.calls)
+
+    def run_one(name: str, source: Content) -> _Out:
+        image = plan.load(name, source)
+        with turns:
+            (seen,) = plan.run_batch([image], 1, alone)
+        return finish(seen)
 
     def run_batch(loading: Sequence[Future[Loaded]], length: int) -> list[Future[_Out]]:
         seen = plan.run_batch([future.result() for future in loading], length, alone)
@@ -206,29 +229,35 @@ def _flow(
         seen = (plan.run_scene(future.result(), windows, callers) for future in loading)
         return [workers.submit(finish, one) for one in seen]
 
-    def start() -> Future[list[Future[_Out]]] | None:
+    def start() -> Iterator[_Out] | None:
         """Begin with the next images, which nothing here keeps."""
         nonlocal length
+        if plan.one_by_one:
+            return next((_wait(workers.submit(run_one, *source)) for source in sources), None)
         loading = [workers.submit(plan.load, *source) for source in islice(sources, size)]
         if not loading:
             return None
         if windows is not None:
-            return scenes.submit(run_scene, loading, windows)
+            return _wait_all(scenes.submit(run_scene, loading, windows))
         length = length or len(loading)
-        return callers.submit(run_batch, loading, length)
+        return _wait_all(callers.submit(run_batch, loading, length))
 
-    jobs: deque[Future[list[Future[_Out]]]] = deque()
+    jobs: deque[Iterator[_Out]] = deque()
     for job in iter(start, None):
         jobs.append(job)
         if len(jobs) == ahead:
-            yield from _results(jobs.popleft())
+            yield from jobs.popleft()
     while jobs:
-        yield from _results(jobs.popleft())
+        yield from jobs.popleft()
 
 
-def _results(job: Future[list[Future[_Out]]]) -> Iterator[_Out]:
+def _wait(result: Future[_Out]) -> Iterator[_Out]:
+    yield result.result()
+
+
+def _wait_all(job: Future[list[Future[_Out]]]) -> Iterator[_Out]:
     for future in job.result():
-        yield future.result()
+        yield from _wait(future)
 
 
 @contextmanager

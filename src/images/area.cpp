@@ -53,6 +53,9 @@ class Axis {
                 before_units, after_units};
     }
 
+    // Whole pixels that every output pixel covers; some cover one more.
+    std::int64_t fewest() const noexcept { return (cell + 1) / unit - 1; }
+
     const std::int64_t cell;  // units of an output pixel
     const std::int64_t unit;  // units of a source pixel
 };
@@ -75,13 +78,13 @@ CLOUDSEG_INLINE void add_rows(const std::uint8_t* row, std::ptrdiff_t stride, st
     }
 }
 
-// Sums what an output row covers of each column.
-template <class Word>
+// Sums what an output row covers of each column, in `Part`s, which are quicker the smaller they are.
+template <class Part, class Word>
 CLOUDSEG_INLINE void sum_columns(const Job& job, const Span& span, Word* __restrict sums) noexcept {
     const std::ptrdiff_t stride = job.from.row_stride;
-    const auto unit = static_cast<Word>(job.rows.unit);
-    const auto before_units = static_cast<Word>(span.before_units);
-    const auto after_units = static_cast<Word>(span.after_units);
+    const auto unit = static_cast<Part>(job.rows.unit);
+    const auto before_units = static_cast<Part>(span.before_units);
+    const auto after_units = static_cast<Part>(span.after_units);
     const std::int64_t bytes = job.from.size.width * kChannels;
     std::uint16_t whole[kStrip];
     for (std::int64_t left = 0; left < bytes; left += kStrip, sums += kStrip) {
@@ -92,13 +95,14 @@ CLOUDSEG_INLINE void sum_columns(const Job& job, const Span& span, Word* __restr
         std::int64_t next = least(span.end, span.begin + kRows16Bits);
         add_rows(strip + span.begin * stride, stride, next - span.begin, columns, whole);
         for (std::int64_t x = 0; x < columns; ++x) {
-            sums[x] = unit * static_cast<Word>(whole[x]) + before_units * static_cast<Word>(before[x]) +
-                      after_units * static_cast<Word>(after[x]);
+            sums[x] =
+                static_cast<Part>(unit * static_cast<Part>(whole[x]) + before_units * static_cast<Part>(before[x]) +
+                                  after_units * static_cast<Part>(after[x]));
         }
         for (std::int64_t y = next; y < span.end; y = next) {
             next = least(span.end, y + kRows16Bits);
             add_rows(strip + y * stride, stride, next - y, columns, whole);
-            for (std::int64_t x = 0; x < columns; ++x) sums[x] += unit * static_cast<Word>(whole[x]);
+            for (std::int64_t x = 0; x < columns; ++x) sums[x] += static_cast<Part>(unit * static_cast<Part>(whole[x]));
         }
     }
 }
@@ -109,16 +113,19 @@ template <class Word>
 CLOUDSEG_INLINE void sum_pixels(const Job& job, const Word* sums, Word* __restrict totals) noexcept {
     typedef Word Lanes __attribute__((vector_size(4 * sizeof(Word))));
     const auto load = [sums](std::int64_t x, Lanes& lanes) { std::memcpy(&lanes, sums + x * kChannels, sizeof lanes); };
-    const auto unit = static_cast<Word>(job.columns.unit);
+    const std::int64_t unit = job.columns.unit;
+    const std::int64_t fewest = job.columns.fewest();
     for (std::int64_t j = 0; j < job.size.width; ++j) {
         const Span& span = job.column_spans[j];
         Lanes total = {};
         Lanes pixel;
-        for (std::int64_t x = span.begin; x < span.end; ++x) {
-            load(x, pixel);
+        for (std::int64_t x = 0; x < fewest; ++x) {  // as often for each: a jump that is foreseen
+            load(span.begin + x, pixel);
             total += pixel;
         }
-        total *= unit;
+        total *= static_cast<Word>(unit);
+        load(span.end - 1, pixel);  // the last of one pixel more; else any, as `before` is where there is none
+        total += pixel * static_cast<Word>((span.end - span.begin - fewest) * unit);
         load(span.before, pixel);
         total += pixel * static_cast<Word>(span.before_units);
         load(span.after, pixel);
@@ -139,49 +146,62 @@ CLOUDSEG_INLINE void divide(const Word* __restrict totals, std::int64_t count, s
     }
 }
 
-template <class Word>
+template <class Part, class Word>
 CLOUDSEG_INLINE void shrink_rows(const Job& job, void* scratch) noexcept {
     Word* const sums = static_cast<Word*>(scratch);
     const std::int64_t bytes = job.size.width * kChannels;
     Word* const totals = sums + job.from.size.width * kChannels + 1;
     for (std::int64_t i = 0; i < job.size.height; ++i) {
-        sum_columns(job, job.rows.span(i), sums);
+        sum_columns<Part>(job, job.rows.span(i), sums);
         sum_pixels(job, sums, totals);
         divide(totals, bytes, job.rows.cell * job.columns.cell, job.to + i * bytes);
     }
 }
 
+using Kernel = void(const Job& job, void* scratch);
+
 struct Kernels {
-    void (*narrow)(const Job& job, void* scratch);  // sums of 32 bits
-    void (*wide)(const Job& job, void* scratch);    // sums of 64 bits
+    Kernel* brief;   // parts of 16 bits, sums of 32
+    Kernel* narrow;  // both of 32 bits
+    Kernel* wide;    // both of 64 bits
 };
 
-void narrow_scalar(const Job& job, void* scratch) { shrink_rows<std::int32_t>(job, scratch); }
-void wide_scalar(const Job& job, void* scratch) { shrink_rows<std::int64_t>(job, scratch); }
+void brief_scalar(const Job& job, void* scratch) { shrink_rows<std::uint16_t, std::int32_t>(job, scratch); }
+void narrow_scalar(const Job& job, void* scratch) { shrink_rows<std::int32_t, std::int32_t>(job, scratch); }
+void wide_scalar(const Job& job, void* scratch) { shrink_rows<std::int64_t, std::int64_t>(job, scratch); }
 
 #if CLOUDRLE_X86
 
 #pragma GCC push_options
 #pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
-void narrow_avx2(const Job& job, void* scratch) { shrink_rows<std::int32_t>(job, scratch); }
-void wide_avx2(const Job& job, void* scratch) { shrink_rows<std::int64_t>(job, scratch); }
+void brief_avx2(const Job& job, void* scratch) { shrink_rows<std::uint16_t, std::int32_t>(job, scratch); }
+void narrow_avx2(const Job& job, void* scratch) { shrink_rows<std::int32_t, std::int32_t>(job, scratch); }
+void wide_avx2(const Job& job, void* scratch) { shrink_rows<std::int64_t, std::int64_t>(job, scratch); }
 #pragma GCC pop_options
 
 #pragma GCC push_options
 #pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl")
-void narrow_avx512(const Job& job, void* scratch) { shrink_rows<std::int32_t>(job, scratch); }
-void wide_avx512(const Job& job, void* scratch) { shrink_rows<std::int64_t>(job, scratch); }
+void brief_avx512(const Job& job, void* scratch) { shrink_rows<std::uint16_t, std::int32_t>(job, scratch); }
+void narrow_avx512(const Job& job, void* scratch) { shrink_rows<std::int32_t, std::int32_t>(job, scratch); }
+void wide_avx512(const Job& job, void* scratch) { shrink_rows<std::int64_t, std::int64_t>(job, scratch); }
 #pragma GCC pop_options
 
 #endif
 
 constexpr Kernels kKernels[cloudrle::kLevels] = {
-    {narrow_scalar, wide_scalar},
+    {brief_scalar, narrow_scalar, wide_scalar},
 #if CLOUDRLE_X86
-    {narrow_avx2, wide_avx2},
-    {narrow_avx512, wide_avx512},
+    {brief_avx2, narrow_avx2, wide_avx2},
+    {brief_avx512, narrow_avx512, wide_avx512},
 #endif
 };
+
+// The first whose numbers hold the sums of the brightest pixels.
+Kernel* choose(const Kernels& kernels, std::int64_t row_units, std::int64_t column_units) noexcept {
+    constexpr std::int64_t kBrightest = 255;
+    if (row_units * column_units > std::numeric_limits<std::int32_t>::max() / kBrightest) return kernels.wide;
+    return row_units > std::numeric_limits<std::uint16_t>::max() / kBrightest ? kernels.narrow : kernels.brief;
+}
 
 }  // namespace
 
@@ -194,9 +214,7 @@ void shrink(const ImageView& from, Size size, std::uint8_t* to) {
     // A row of sums and one of totals, each with a word behind the last pixel's three.
     std::vector<std::int64_t> scratch(static_cast<std::size_t>((from.size.width + size.width) * kChannels + 2));
     const Job job{from, size, rows, columns, spans.data(), to};
-    const Kernels& kernels = kKernels[static_cast<int>(cloudrle::level())];
-    const bool is_narrow = rows.cell * columns.cell <= std::numeric_limits<std::int32_t>::max() / 255;
-    (is_narrow ? kernels.narrow : kernels.wide)(job, scratch.data());
+    choose(kKernels[static_cast<int>(cloudrle::level())], rows.cell, columns.cell)(job, scratch.data());
 }
 
 }  // namespace cloudseg
