@@ -41,9 +41,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudrle import __version__
+from cloudrle._files import atomic_path
 from cloudseg_sdk.config import Decision, ModelConfig, check_members
 from cloudseg_sdk.errors import BundleError, ConfigError
-from cloudseg_sdk.files import atomic_path
 from cloudseg_sdk.graph import check_alone, fill_graph, strip_graph
 
 SHIPPED = ("clouds",)  # models that come with the package

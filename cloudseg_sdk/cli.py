@@ -75,7 +75,7 @@ def demo(
     """
     import cv2
 
-    from cloudseg_sdk.files import atomic_path
+    from cloudrle._files import atomic_path
     from cloudseg_sdk.segmenter import Segmenter
     from cloudseg_sdk.synthetic import scene
 

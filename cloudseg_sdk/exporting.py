@@ -16,10 +16,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from cloudrle._files import atomic_path
 from cloudseg_sdk.bundle import Bundle
 from cloudseg_sdk.config import Decision, ModelConfig
 from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError
-from cloudseg_sdk.files import atomic_path
 from cloudseg_sdk.graph import check_alone, keep_outputs
 from cloudseg_sdk.inference.engines import OpenVINOEngine, Output, import_openvino, read_openvino
 from cloudseg_sdk.network import Network

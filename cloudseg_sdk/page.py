@@ -13,11 +13,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from cloudrle._files import atomic_path
 from cloudseg_sdk.config import Decision
 from cloudseg_sdk.data.colours import class_colours, draw_masks
 from cloudseg_sdk.data.images import read_image, stretch
 from cloudseg_sdk.evaluation import CURVE_PRESENCES, CURVE_THRESHOLDS, Curves, Scene
-from cloudseg_sdk.files import atomic_path
 from cloudseg_sdk.metrics import METRIC_SIZE, Report, Scores
 
 SHOWN_SCENES = 6  # worst, and as many best

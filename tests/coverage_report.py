@@ -25,13 +25,11 @@ NEVER = "never: the line says why"
 
 # File, a part of the line or the name of its function, reason.
 REASONS = (
-    ("cli/files.py", "except ImportError:  # Windows", WINDOWS),
-    ("cli/files.py", "fcntl = None", WINDOWS),
-    ("cloudseg_sdk/files.py", "except ImportError:  # Windows", WINDOWS),
-    ("cloudseg_sdk/files.py", "fcntl = None", WINDOWS),
-    ("files.py", "if not is_locked:", RACE),
-    ("files.py", "if is_locked and not _is_at", RACE),
-    ("files.py", "continue  # its last holder", RACE),
+    ("cloudrle/_files.py", "except ImportError:  # Windows", WINDOWS),
+    ("cloudrle/_files.py", "fcntl = None", WINDOWS),
+    ("_files.py", "if not is_locked:", RACE),
+    ("_files.py", "if is_locked and not _is_at", RACE),
+    ("_files.py", "continue  # its last holder", RACE),
     ("cloudrle/_csv.py", "for number in count(1)", "an endless count"),
     ("data/images.py", "decode_image", OPENCV),
     ("data/readers.py", "_read_mask", OPENCV),

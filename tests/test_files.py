@@ -1,6 +1,7 @@
 """Files appear whole or not at all, whatever happens while they are written."""
 
 import errno
+import fcntl
 import os
 import resource
 import stat
@@ -9,20 +10,12 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 from faults import limited
 
-from cloudrle.cli import files as cloudrle_files
-from cloudseg_sdk import files
-from cloudseg_sdk.files import locked
-
-
-@pytest.fixture(params=[files, cloudrle_files], ids=["cloudseg_sdk", "cloudrle"])
-def module(request: pytest.FixtureRequest) -> Any:
-    """The codec depends on no part of the SDK, and has an `atomic_path` of its own."""
-    return request.param
+from cloudrle import _files
+from cloudrle._files import atomic_path, locked
 
 
 @pytest.fixture
@@ -32,28 +25,28 @@ def restore_umask() -> Iterator[None]:
     os.umask(mask)
 
 
-def test_success_replaces_the_old_file_and_leaves_nothing_else(module: Any, tmp_path: Path) -> None:
+def test_success_replaces_the_old_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
-    with module.atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_who_has_the_old_file_open_goes_on_reading_it(module: Any, tmp_path: Path) -> None:
+def test_who_has_the_old_file_open_goes_on_reading_it(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old " * 1000)
     with path.open("rb", buffering=0) as reader:
         assert reader.read(4) == b"old "
-        with module.atomic_path(path) as temporary:
+        with atomic_path(path) as temporary:
             temporary.write_text("new")
         assert reader.read() == b"old " * 999
 
 
-def fail_half_way(module: Any, path: Path, error: type[BaseException]) -> None:
-    with module.atomic_path(path) as temporary:
+def fail_half_way(path: Path, error: type[BaseException]) -> None:
+    with atomic_path(path) as temporary:
         temporary.write_text("half")
         raise error
 
@@ -61,95 +54,95 @@ def fail_half_way(module: Any, path: Path, error: type[BaseException]) -> None:
 @pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("old", ["old", None])
 def test_failure_leaves_what_was_there_and_nothing_else(
-    module: Any, tmp_path: Path, error: type[BaseException], old: str | None
+    tmp_path: Path, error: type[BaseException], old: str | None
 ) -> None:
     path = tmp_path / "out.csv"
     if old is not None:
         path.write_text(old)
     with pytest.raises(error):
-        fail_half_way(module, path, error)
+        fail_half_way(path, error)
     assert [file.read_text() for file in tmp_path.iterdir()] == ([] if old is None else [old])
 
 
-def test_a_target_that_is_a_folder_is_refused_and_left_alone(module: Any, tmp_path: Path) -> None:
+def test_a_target_that_is_a_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
     folder = tmp_path / "folder.csv"
     (folder / "inside").mkdir(parents=True)
-    with pytest.raises(OSError, match=r"folder\.csv"), module.atomic_path(folder) as temporary:
+    with pytest.raises(OSError, match=r"folder\.csv"), atomic_path(folder) as temporary:
         temporary.write_text("new")
     assert list(tmp_path.iterdir()) == [folder]
     assert list(folder.iterdir()) == [folder / "inside"]
 
 
-def test_a_killed_process_leaves_the_old_file(module: Any, tmp_path: Path) -> None:
+def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
     code = """
-import importlib, os, pathlib, signal, sys
-module = importlib.import_module(sys.argv[1])
-with module.atomic_path(pathlib.Path(sys.argv[2])) as temporary:
+import os, pathlib, signal, sys
+from cloudrle._files import atomic_path
+with atomic_path(pathlib.Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", code, module.__name__, str(path)], check=False)
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert done.returncode == -9
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 2, "and half of the new one, hidden"
-    with module.atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text("new")
     assert list(tmp_path.iterdir()) == [path], "which the next writer removes"
 
 
-def test_only_leftovers_of_the_same_file_whose_writer_is_gone_are_removed(module: Any, tmp_path: Path) -> None:
+def test_only_leftovers_of_the_same_file_whose_writer_is_gone_are_removed(tmp_path: Path) -> None:
     gone, of_another, of_no_writer = (
         tmp_path / name for name in (".out-0123abcd.csv", ".in-0123abcd.csv", ".out-x.csv")
     )
     for path in (gone, of_another, of_no_writer):
         path.touch()
-    with module.atomic_path(tmp_path / "out.csv") as living:
-        with module.atomic_path(tmp_path / "out.csv"):
+    with atomic_path(tmp_path / "out.csv") as living:
+        with atomic_path(tmp_path / "out.csv"):
             pass
         assert set(tmp_path.iterdir()) == {living, of_another, of_no_writer, tmp_path / "out.csv"}
 
 
 def test_without_locks_nobody_can_tell_whether_a_writer_is_gone(
-    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "fcntl", None)
+    monkeypatch.setattr(_files, "fcntl", None)
     left = tmp_path / ".out-0123abcd.csv"
     left.touch()
-    with module.atomic_path(tmp_path / "out.csv") as temporary:
+    with atomic_path(tmp_path / "out.csv") as temporary:
         temporary.write_text("new")
     assert set(tmp_path.iterdir()) == {left, tmp_path / "out.csv"}
 
 
 @pytest.mark.usefixtures("restore_umask")
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
-def test_permissions_follow_the_umask_from_the_first_moment(module: Any, tmp_path: Path, mask: int) -> None:
+def test_permissions_follow_the_umask_from_the_first_moment(tmp_path: Path, mask: int) -> None:
     os.umask(mask)
-    with module.atomic_path(tmp_path / "out.csv") as temporary:
+    with atomic_path(tmp_path / "out.csv") as temporary:
         assert stat.S_IMODE(temporary.stat().st_mode) == 0o666 & ~mask
     assert stat.S_IMODE((tmp_path / "out.csv").stat().st_mode) == 0o666 & ~mask
 
 
-def test_the_temporary_file_is_hidden_beside_its_target_with_the_same_suffix(module: Any, tmp_path: Path) -> None:
-    with module.atomic_path(tmp_path / "new" / "folders" / "out.tar.png") as temporary:
+def test_the_temporary_file_is_hidden_beside_its_target_with_the_same_suffix(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "new" / "folders" / "out.tar.png") as temporary:
         assert temporary.parent == tmp_path / "new" / "folders"
         assert temporary.name.startswith(".")
         assert temporary.suffix == ".png"
 
 
 @pytest.mark.parametrize("name", ["x" * 251 + ".png", "é" * 125 + ".png", "no suffix", ".hidden"])
-def test_any_name_that_the_file_system_takes(module: Any, tmp_path: Path, name: str) -> None:
-    with module.atomic_path(tmp_path / name) as temporary:
+def test_any_name_that_the_file_system_takes(tmp_path: Path, name: str) -> None:
+    with atomic_path(tmp_path / name) as temporary:
         temporary.write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_writers_at_the_same_time_do_not_mix(module: Any, tmp_path: Path) -> None:
+def test_writers_at_the_same_time_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
 
     def write(letter: str) -> None:
-        with module.atomic_path(path) as temporary, temporary.open("w") as file:
+        with atomic_path(path) as temporary, temporary.open("w") as file:
             for _ in range(50):
                 file.write(letter * 100)
                 file.flush()
@@ -186,7 +179,7 @@ def test_a_lock_of_a_folder_that_was_replaced_leaves_the_new_one_alone(tmp_path:
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     code = """
 import pathlib, sys
-from cloudseg_sdk.files import locked
+from cloudrle._files import locked
 with locked(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -203,32 +196,32 @@ with locked(pathlib.Path(sys.argv[1])):
 
 
 def test_where_the_system_has_no_locks_nobody_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "fcntl", None)
+    monkeypatch.setattr(_files, "fcntl", None)
     with locked(tmp_path / "lock"), locked(tmp_path / "lock"):
         pass
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
 def test_a_file_system_without_locks_is_written_to(
-    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def flock(_descriptor: int, _operation: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(module.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     left = tmp_path / ".out-0123abcd.csv"
     left.touch()
-    with module.atomic_path(tmp_path / "out.csv") as temporary:
+    with atomic_path(tmp_path / "out.csv") as temporary:
         temporary.write_text("new")
     assert set(tmp_path.iterdir()) == {left, tmp_path / "out.csv"}
 
 
-def test_a_file_too_large_for_its_system_is_named_itself(module: Any, tmp_path: Path) -> None:
+def test_a_file_too_large_for_its_system_is_named_itself(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     with (
         limited(resource.RLIMIT_FSIZE, 1000),
         pytest.raises(OSError, match="File too large") as caught,
-        module.atomic_path(path) as temporary,
+        atomic_path(path) as temporary,
     ):
         temporary.write_text("x" * 2000)
     assert caught.value.filename == str(path)

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from cloudrle import RLE, RLEError, convert
-from cloudrle.cli.files import atomic_path
+from cloudrle._files import atomic_path
 from cloudrle.cli.sinks import FORMATS, writing
 from cloudrle.cli.sources import LIST_DIALECTS, Block, Cells, Shape, Table, parsed_lists, read_table
 from cloudrle.dialects import DIALECTS, Dialect, measure

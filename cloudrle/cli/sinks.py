@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from cloudrle.cli.files import atomic_path
+from cloudrle._files import atomic_path
 from cloudrle.cli.sources import Block, Cells, Shape, Table, import_parquet
 from cloudrle.dialects import Dialect, measure
 

@@ -21,9 +21,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cloudrle._files import atomic_path
 from cloudseg_sdk.data.images import READERS, Image, decode_image, read_file, stretch
 from cloudseg_sdk.errors import DataError
-from cloudseg_sdk.files import atomic_path
 
 SHARD = 16  # images: little to lose when killed, and few enough files for a hundred thousand scenes
 _FORMAT = 3  # to be raised when `decode_image` or `stretch` gives other pixels

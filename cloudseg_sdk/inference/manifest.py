@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from cloudrle import __version__
+from cloudrle._files import atomic_path
 from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError
-from cloudseg_sdk.files import atomic_path
 
 FORMAT_VERSION = 1
 _PACKAGES = ("keras", "numpy", "opencv-python-headless", "openvino", "pandas", "pyarrow", "ray")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cloudrle._files import locked, remove_leftovers
 from cloudseg_sdk.errors import CloudsegError
-from cloudseg_sdk.files import locked, remove_leftovers
 from cloudseg_sdk.inference.manifest import Manifest, Part
 from cloudseg_sdk.inference.prediction import Prediction
 from cloudseg_sdk.inference.writers import read_sources, write_csv, write_parquet

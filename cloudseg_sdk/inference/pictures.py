@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import cv2
 
 from cloudrle import RLE
+from cloudrle._files import atomic_path
 from cloudseg_sdk.data.colours import class_colours, draw_legend, draw_masks
 from cloudseg_sdk.data.images import Content, Image, read_image
 from cloudseg_sdk.data.plot import new_figure
 from cloudseg_sdk.data.sources import Images, Source, name_sources, read_source
 from cloudseg_sdk.errors import CloudsegError, ImageError
-from cloudseg_sdk.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

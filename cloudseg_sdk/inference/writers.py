@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudrle import __version__
+from cloudrle._files import atomic_path
 from cloudseg_sdk.data.readers import read_csv
 from cloudseg_sdk.errors import CloudsegError, MissingExtraError
-from cloudseg_sdk.files import atomic_path
 from cloudseg_sdk.metrics import METRIC_SIZE
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from cloudrle._files import atomic_path, locked
 from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError
-from cloudseg_sdk.files import atomic_path, locked
 
 History = dict[str, list[float]]
 
