@@ -44,6 +44,13 @@ EQUIVALENT = (
     ("mask.cpp", "const bool columns_in_memory", "where the strides are alike, both ways read the same"),
     ("postprocess.py", "reshape(pixels, -1)", "NumPy takes any negative size for the one that is left over"),
     ("text_kernels.cpp", "if (read < 8)", "what is not read now is read by the next call"),
+    ("mask_kernels.inl", "while (i + 256 <= count)", "the loop behind it looks at what this one leaves"),
+    ("buffer.hpp", "0 -> 1 in: if (boundaries.size() > 0", "there are two for each run"),
+    (
+        "text_kernels.cpp",
+        "++i, bits &= bits - 1",
+        "a number that seems empty is left to the slow way; benchmarks/instructions.py sees that",
+    ),
     ("coco.cpp", "< -> <= in: failure = number < -before", "where they are alike the count is 0, which is none"),
     ("polygon.cpp", "&& -> || in: if ((step > 1", "the search finds the step that the guess has found"),
 )

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "guarded.hpp"
+#include "rle/algebra.hpp"
 #include "rle/arrow.hpp"
 #include "rle/brush.hpp"
 #include "rle/buffer.hpp"
@@ -17,6 +19,7 @@
 #include "rle/many.hpp"
 #include "rle/mask.hpp"
 #include "rle/moves.hpp"
+#include "rle/outline.hpp"
 #include "rle/overlaps.hpp"
 #include "rle/polygon.hpp"
 #include "rle/probabilities.hpp"
@@ -277,6 +280,33 @@ void faults_of_brush_data_have_their_byte() {
     CHECK((parse(std::string("\x30\0", 2)) == Result{Error::brush_past_end, 0, 6, 0, 49, 48}));
     CHECK((parse(std::string("\x2f\0\0\0", 4)) == Result{Error::brush_trailing, 0, 9}));
     CHECK((parse(std::string("\x2f\0\0", 3)) == Result{Error::none, 0}));
+    const Guarded<char> cut(head.substr(0, 6));
+    Boundaries rows;
+    CHECK((parse_brush(cut.data(), cut.size(), {3, 4}, rows) == Result{Error::brush_unfinished, 0, 6, 0, 0, 48}));
+}
+
+// Twice the sum of its rows is more than 64 bits hold.
+void the_middle_of_a_huge_square_is_found() {
+    constexpr std::int64_t kSide = 2200000;
+    const Run all{0, kSide * kSide};
+    const Point middle = centroid({&all, 1}, kSide);
+    CHECK(middle.y == kSide / 2.0 - 0.5 && middle.x == kSide / 2.0 - 0.5);
+}
+
+void rings_do_not_touch_themselves() {
+    const Shape shape{15, 300};
+    for (unsigned changing = 16; changing < 160; ++changing) {
+        const std::vector<Run> runs = plain_runs(noise(shape.size(), changing));
+        const Outlines outlines = trace_outlines(view_of(runs), shape.height);
+        const std::int64_t* const numbers = outlines.coordinates.data();
+        std::int64_t first = 0;
+        for (const auto& ring : outlines.rings) {
+            std::set<std::pair<std::int64_t, std::int64_t>> vertices;
+            for (std::int64_t i = first; i < ring.end; i += 2)
+                CHECK(vertices.insert({numbers[i], numbers[i + 1]}).second);
+            first = ring.end;
+        }
+    }
 }
 
 }  // namespace
@@ -299,5 +329,7 @@ int main(int argc, char** argv) {
                          CLOUDRLE_TEST(what_no_machine_holds_is_refused_at_once),
                          CLOUDRLE_TEST(polygons_are_appended),
                          CLOUDRLE_TEST(faults_of_brush_data_have_their_byte),
+                         CLOUDRLE_TEST(the_middle_of_a_huge_square_is_found),
+                         CLOUDRLE_TEST(rings_do_not_touch_themselves),
                      });
 }
