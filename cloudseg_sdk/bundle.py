@@ -291,6 +291,10 @@ def _refuse_constant(name: str) -> None:
 
 
 def _pack_weights(weights: Mapping[str, NDArray[np.floating[Any]]], dtype: str) -> bytes:
+    largest = np.finfo(dtype).max
+    for name, array in weights.items():
+        if array.ndim > 1 and np.abs(array).max(initial=0) > largest:
+            raise ConfigError(f'{name} has values beyond the {largest:g} that {dtype} holds; take dtype "float32"')
     buffer = io.BytesIO()
     # Only kernels are halved: they are nearly all of the bytes, and a tiny variance would not survive float16.
     stored = {name: array.astype(dtype) if array.ndim > 1 else array for name, array in weights.items()}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class CloudsegError(Exception):
     """Root of the SDK's errors: the command line prints any of them as one line."""
@@ -20,7 +24,7 @@ class ImageError(CloudsegError, ValueError):
 
 
 class BundleError(CloudsegError, ValueError):
-    """A model file is damaged or of another version; the message names the part."""
+    """A model file is damaged or of another version; the message names file and part."""
 
 
 class MissingExtraError(CloudsegError, ImportError):
@@ -32,3 +36,12 @@ class MissingExtraError(CloudsegError, ImportError):
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
         return MissingExtraError, self._parts  # or it could not come back from another process
+
+
+@contextmanager
+def naming(file: str | Path) -> Iterator[None]:
+    """Begin with `file` what a :class:`BundleError` says of one of its parts."""
+    try:
+        yield
+    except BundleError as error:
+        raise BundleError(f"{file}: {error}") from error

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cloudrle._files import atomic_path
 from cloudseg_sdk.bundle import Bundle
 from cloudseg_sdk.config import Decision, ModelConfig
-from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError
+from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError, naming
 from cloudseg_sdk.graph import check_alone, keep_outputs
 from cloudseg_sdk.inference.engines import OpenVINOEngine, Output, import_openvino, read_openvino
 from cloudseg_sdk.network import Network
@@ -69,7 +69,8 @@ def read_exported(path: Path) -> Bundle:
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror or error}: {error.filename}") from error
     check_alone(graph, str(path))
-    info = read_openvino(graph, data).get_rt_info()
+    with naming(path):
+        info = read_openvino(graph, data).get_rt_info()
     if "framework" in info:  # where OpenVINO puts ONNX's texts
         info = info["framework"]
     if _KEY not in info:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cloudseg_sdk.bundle import Bundle
 from cloudseg_sdk.config import ModelConfig
-from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError, MissingExtraError
+from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError, MissingExtraError, naming
 from cloudseg_sdk.graph import Weights
 from cloudseg_sdk.inference.engines import (
     Device,
@@ -121,21 +121,25 @@ class Network:
         saved = Parts(bundle.weights, bundle.graph, bundle.parity, bundle.graph_data)
         network = cls(bundle.config, saved=saved, level=level, choice=choice)
         if name == "keras":
-            _ = network.model
+            with naming(file):
+                _ = network.model
             return network
         if bundle.graph is None:
             raise BundleError(
                 f"{file} holds no ONNX graph for the {name} engine; load it with the keras engine where tf2onnx is "
                 "installed and save it again"
             )
+        if name == "onnxruntime" and bundle.graph_data:
+            raise ConfigError(f'{file} is an OpenVINO model, which the onnxruntime engine cannot read; take "openvino"')
         head = None if network.is_whole else level
         engine: OpenVINOEngine | ONNXRuntimeEngine
-        if name == "openvino":
-            engine = OpenVINOEngine(bundle.graph, head, choice.arithmetic, bundle.graph_data, threads=choice.threads)
-        elif bundle.graph_data:
-            raise ConfigError(f'{file} is an OpenVINO model, which the onnxruntime engine cannot read; take "openvino"')
-        else:
-            engine = ONNXRuntimeEngine(bundle.graph, head, choice.device, threads=choice.threads)
+        with naming(file):
+            if name == "openvino":
+                engine = OpenVINOEngine(
+                    bundle.graph, head, choice.arithmetic, bundle.graph_data, threads=choice.threads
+                )
+            else:
+                engine = ONNXRuntimeEngine(bundle.graph, head, choice.device, threads=choice.threads)
         _check_shapes(engine.shapes, network.config, file)
         network._engine = engine
         return network

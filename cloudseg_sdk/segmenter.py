@@ -336,7 +336,8 @@ class Segmenter:
         Returns
         -------
         Calibration
-            The decision, and what each step of it brought; also kept in :attr:`metrics` under ``calibration``.
+            The decision, and what each step of it brought; also kept under ``calibration`` in :attr:`metrics`, which
+            lose what they said of the thresholds before.
         """
         self._check_classes(dataset)
         from cloudseg_sdk.training.calibrate import calibrate_decision
@@ -345,7 +346,7 @@ class Segmenter:
         truth = [truth_at_metric_size(example.rles) for example in dataset]
         calibration = calibrate_decision(self._outputs(dataset, tta), truth, self.classes, tta)
         self._decision = calibration.decision
-        self._metrics = {**self._metrics, "calibration": calibration.to_dict()}
+        self._metrics = {"calibration": calibration.to_dict()}  # others are of the thresholds of before
         return calibration
 
     def evaluate(self, dataset: CloudDataset, *, tta: TTA | None = None, report: str | Path | None = None) -> Report:

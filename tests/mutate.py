@@ -51,6 +51,10 @@ EQUIVALENT = (
         "++i, bits &= bits - 1",
         "a number that seems empty is left to the slow way; benchmarks/instructions.py sees that",
     ),
+    ("coco.cpp", "0 -> 1 in: : Result{Error::count_past_end", "nobody asks a failure for its count"),
+    ("text.cpp", "0 -> 1 in: if (i > 0)", "it goes up by two"),
+    ("text.cpp", "0 -> 1 in: std::int64_t previous_start = 0", "it is set before it is read"),
+    ("moves.cpp", "boundaries.room(3 * count + 2)", "more room than needed costs memory alone"),
     ("coco.cpp", "< -> <= in: failure = number < -before", "where they are alike the count is 0, which is none"),
     ("polygon.cpp", "&& -> || in: if ((step > 1", "the search finds the step that the guess has found"),
 )

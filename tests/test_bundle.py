@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from cloudseg_sdk import BundleError, Decision, ModelConfig, Segmenter
+from cloudseg_sdk import BundleError, ConfigError, Decision, ModelConfig, Segmenter
 from cloudseg_sdk.bundle import FORMAT_VERSION, GRAPH, MANIFEST, WEIGHTS, Bundle, read_bundle, write_bundle
 from cloudseg_sdk.network import EngineName
 
@@ -92,6 +92,15 @@ def test_a_float16_bundle_halves_its_kernels_alone(tmp_path: Path, bundle: Bundl
     np.testing.assert_allclose(read.weights["conv/kernel"], bundle.weights["conv/kernel"], rtol=1e-3)
     np.testing.assert_array_equal(read.weights["conv/bias"], bundle.weights["conv/bias"])
     assert read.weights["conv/bias"].dtype == np.float32
+
+
+@pytest.mark.parametrize("value", [65520.0, -1e30, np.inf])
+def test_a_kernel_that_float16_cannot_hold_is_refused(tmp_path: Path, bundle: Bundle, value: float) -> None:
+    weights = {**bundle.weights, "conv/kernel": np.full((1, 1, 2, 2), value, np.float32)}
+    with pytest.raises(ConfigError) as caught:
+        write_bundle(tmp_path / "half.cloudseg", dataclasses.replace(bundle, weights=weights), "float16")
+    assert str(caught.value) == 'conv/kernel has values beyond the 65504 that float16 holds; take dtype "float32"'
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bundle_without_a_graph_comes_back(tmp_path: Path, bundle: Bundle) -> None:
@@ -622,19 +631,20 @@ def test_weights_of_another_network_are_refused(tiny_bundle: Path, tmp_path: Pat
         write_bundle(path, dataclasses.replace(saved, weights=weights), "float32")
         with pytest.raises(BundleError) as caught:
             Segmenter.load(path, engine="keras")
-        assert str(caught.value) == words
+        assert str(caught.value) == f"{path}: {words}"
     huge = dataclasses.replace(saved.config, filters=(10**6,) * 3)  # to build it would take terabytes
     write_bundle(path, dataclasses.replace(saved, config=huge), "float32")
     with pytest.raises(BundleError) as caught:
         Segmenter.load(path, engine="keras")
-    assert str(caught.value) == "weights: conv11_2/kernel has shape (3, 3, 4, 4), wanted (3, 3, 1000000, 1000000)"
+    words = "weights: conv11_2/kernel has shape (3, 3, 4, 4), wanted (3, 3, 1000000, 1000000)"
+    assert str(caught.value) == f"{path}: {words}"
 
 
 @pytest.mark.parametrize("graph", [b"", b"no graph", bytes(100)])
 def test_a_graph_that_openvino_cannot_read_is_refused(tiny_bundle: Path, tmp_path: Path, graph: bytes) -> None:
     path = tmp_path / "model.cloudseg"
     write_bundle(path, dataclasses.replace(read_bundle(tiny_bundle), graph=graph), "float32")
-    with pytest.raises(BundleError, match=r"^OpenVINO cannot read the model's graph: "):
+    with pytest.raises(BundleError, match=rf"^{path}: OpenVINO cannot read the model's graph: "):
         Segmenter.load(path)
 
 

@@ -397,6 +397,7 @@ def test_other_files_are_refused(saved: Path, tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(BundleError) as caught:
             Segmenter.load(path)
+        assert str(caught.value).startswith(str(path))
         assert words in str(caught.value)
     path.write_bytes(good)
     assert Segmenter.load(path).decision == DECISION

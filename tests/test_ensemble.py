@@ -99,7 +99,9 @@ def test_an_ensemble_is_calibrated_and_saved_and_loaded_as_one(
     for item, wanted in zip(loaded.predict(images), ensemble.predict(images), strict=True):
         np.testing.assert_allclose(item.scores, wanted.scores, atol=1e-5)
         assert (item.masks != wanted.masks).mean() < 0.001
-    loaded.save(tmp_path / "again.cloudseg")
+    loaded.save(tmp_path / "again.cloudseg", metrics={"held_out": 0.5, **loaded.metrics})
+    again = loaded.calibrate(dataset)
+    assert loaded.metrics == {"calibration": again.to_dict()}, "nothing of the thresholds of before"
     assert read_bundle(tmp_path / "again.cloudseg").decision == ensemble.decision
 
 

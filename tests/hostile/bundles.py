@@ -381,6 +381,6 @@ BUNDLES: dict[str, Case] = {
     "graph that is a pickle": Case(
         "m.cloudseg",
         lambda: packed({**parts_of(FROZEN), GRAPH: pickle.dumps(Trap())}),
-        {"model": "OpenVINO cannot read the model's graph: ..."},
+        {"model": "{path}: OpenVINO cannot read the model's graph: ..."},
     ),
 }
