@@ -38,23 +38,29 @@ FLIPS = {
     **{"and": "or", "or": "and", "not": "", "true": "false", "false": "true", "True": "False", "False": "True"},
     **{"min": "max", "max": "min", "lower_bound": "upper_bound", "upper_bound": "lower_bound"},
 }
+SLOWER = "numbers that seem empty or long are left to the slow way; benchmarks/instructions.py sees that"
+ROOM = "more room than needed costs memory alone"
 # File, a part of the line, reason.
 EQUIVALENT = (
     ("resize_runs.cpp", "std::swap(first_, second_)", "which column is kept from the last time costs time alone"),
     ("mask.cpp", "const bool columns_in_memory", "where the strides are alike, both ways read the same"),
     ("postprocess.py", "reshape(pixels, -1)", "NumPy takes any negative size for the one that is left over"),
     ("text_kernels.cpp", "if (read < 8)", "what is not read now is read by the next call"),
+    ("dialects.cpp", '2 -> 3 in: std::copy_n("-1", 2, ', "a byte more lies where the next row comes, or in spare room"),
+    ("columns.hpp", "0 -> 1 in: if (guess > 0", "the search finds what the guess has found"),
+    ("text_kernels.cpp", "<< -> >> in: std::uint64_t{static_cast<std::uint32_t>(_mm256_movemask_epi8(high))}", SLOWER),
+    ("algebra.cpp", "2 -> 3 in: std::int64_t* const out = boundaries.room", ROOM),
+    ("transpose.cpp", "1 -> 2 in: std::int64_t* const boundaries = transposed.room", ROOM),
+    ("mask_kernels.inl", "__builtin_prefetch", "prefetching changes time alone"),
+    ("pieces.hpp", "0 -> 1 in: for (std::size_t first = 0, last = 0;", "the last is set before it is read"),
+    ("axis.hpp", "*= -> += in: step *= 2", "a slower search finds the same"),
     ("mask_kernels.inl", "while (i + 256 <= count)", "the loop behind it looks at what this one leaves"),
     ("buffer.hpp", "0 -> 1 in: if (boundaries.size() > 0", "there are two for each run"),
-    (
-        "text_kernels.cpp",
-        "++i, bits &= bits - 1",
-        "a number that seems empty is left to the slow way; benchmarks/instructions.py sees that",
-    ),
+    ("text_kernels.cpp", "++i, bits &= bits - 1", SLOWER),
     ("coco.cpp", "0 -> 1 in: : Result{Error::count_past_end", "nobody asks a failure for its count"),
     ("text.cpp", "0 -> 1 in: if (i > 0)", "it goes up by two"),
     ("text.cpp", "0 -> 1 in: std::int64_t previous_start = 0", "it is set before it is read"),
-    ("moves.cpp", "boundaries.room(3 * count + 2)", "more room than needed costs memory alone"),
+    ("moves.cpp", "boundaries.room(3 * count + 2)", ROOM),
     ("coco.cpp", "< -> <= in: failure = number < -before", "where they are alike the count is 0, which is none"),
     ("polygon.cpp", "&& -> || in: if ((step > 1", "the search finds the step that the guess has found"),
 )
