@@ -44,6 +44,8 @@ ROOM = "more room than needed costs memory alone"
 EQUIVALENT = (
     ("resize_runs.cpp", "std::swap(first_, second_)", "which column is kept from the last time costs time alone"),
     ("mask.cpp", "const bool columns_in_memory", "where the strides are alike, both ways read the same"),
+    ("postprocess.py", "threads=1", "any number of threads gives the same"),
+    ("postprocess.py", "zip(rles, present, strict=True)", "both have the length of the classes"),
     ("postprocess.py", "reshape(pixels, -1)", "NumPy takes any negative size for the one that is left over"),
     ("text_kernels.cpp", "if (read < 8)", "what is not read now is read by the next call"),
     ("dialects.cpp", '2 -> 3 in: std::copy_n("-1", 2, ', "a byte more lies where the next row comes, or in spare room"),

@@ -119,6 +119,8 @@ def test_presence_is_the_mean_of_the_highest_share(shape: tuple[int, int, int]) 
     maps = smooth_maps(1, shape)
     wanted = [reference.presence_score(maps[:, :, channel]) for channel in range(shape[2])]
     np.testing.assert_allclose(presence_scores(maps), wanted, rtol=1e-6)
+    head = np.linspace(0, 1, shape[2], dtype=np.float32)
+    np.testing.assert_allclose(presence_scores(maps, head), (wanted + head) / 2, rtol=1e-6)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 0.77, 0.9, 1.0])
@@ -221,6 +223,19 @@ def test_a_component_of_exactly_the_limit_stays_at_every_limit() -> None:
         assert rle.area == pixels
         (rle,) = decide(as_map(mask), METRIC_SIZE, one_class(min_area=(pixels + 1) / (height * width)))
         assert rle.area == 0
+
+
+def test_a_component_just_below_the_limit_goes_at_every_limit() -> None:
+    """The limit is the next number above k / n, and its product with n is k."""
+    height, width = METRIC_SIZE
+    for pixels in (37, 135, 17_500):
+        mask = np.zeros(METRIC_SIZE, np.uint8)
+        mask.T.flat[: pixels + 1] = 1
+        limit = float(np.nextafter(pixels / mask.size, 1))
+        assert limit * (height * width) == pixels
+        assert decide(as_map(mask), METRIC_SIZE, one_class(min_area=limit))[0].area == pixels + 1
+        mask.T.flat[pixels] = 0
+        assert decide(as_map(mask), METRIC_SIZE, one_class(min_area=limit))[0].area == 0
 
 
 def test_the_limit_is_a_fraction_of_the_output() -> None:
