@@ -70,6 +70,7 @@ REASONS = (
     Reason("RLE.to_mask(out=)", "empty *", "numba", _EMPTY),
     Reason("RLE.to_mask(out=)", "real *_Gravel", "numba", _EMPTY),
     Reason("decode", "empty *", "numba", _EMPTY),
+    *(Reason("decode_many(out=)", "8 large empty masks", peer, _EMPTY) for peer in ("numba", "notebook")),
     Reason("decode", "real *_Gravel", "numba", _EMPTY),
 )
 

@@ -274,6 +274,7 @@ def test_a_bad_pooling_is_named(name: str) -> None:
         (FocalTversky, {"gamma": 0.0}),
         (FocalTversky, {"gamma": -1.0}),
         (FocalTversky, {"gamma": float("nan")}),
+        (FocalTversky, {"gamma": float("inf")}),
     ],
 )
 def test_a_bad_weight_is_named(make: type[keras.losses.Loss], bad: dict[str, float]) -> None:
