@@ -18,7 +18,7 @@ def numbers(value: object, row: int, shape: tuple[int, int], dialect: str) -> np
     if dialect == "coco-counts":
         value = _counts(value, row, shape)
     wanted = f"row {row}: {name} must be a list of integers"
-    if isinstance(value, str | bytes | Mapping):
+    if isinstance(value, str | bytes | bytearray | memoryview | Mapping):
         raise TypeError(f"{wanted}, got {type(value).__name__}")
     try:
         array = np.asarray(value)

@@ -382,6 +382,8 @@ def _read_one(row: int, rle: CocoRLE) -> RLE:
         return RLE.from_coco(rle)
     except RLEError as error:
         raise RLEError(f"row {row}: {error}", row, error.position) from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"row {row}: {error}") from None
 
 
 def _some(masks: list[RLE]) -> list[RLE]:
@@ -409,7 +411,7 @@ def _comparable(objects: Any, name: str) -> Boxes | list[RLE]:
     """Masks, or boxes as an array; an empty list for none."""
     if isinstance(objects, np.ndarray):
         return _boxes(objects, name)
-    if not isinstance(objects, list):
+    if not isinstance(objects, list | tuple):
         raise TypeError(f"{name} must be a list of RLEs or boxes, or an array of boxes, got {type(objects).__name__}")
     if all(isinstance(one, Mapping) for one in objects):
         return _read(objects)

@@ -24,7 +24,8 @@ def iou_matrix(a: Iterable[RLE], b: Iterable[RLE], *, threads: int | None = None
     Returns
     -------
     float64 array of shape (len(a), len(b))
-        Entry [i, j] is what ``a[i].iou(b[j])`` gives: 1.0 where both are empty.
+        Entry [i, j] is what ``a[i].iou(b[j])`` gives, but for the last digit where areas are 2**53 and more: 1.0
+        where both are empty.
 
     Raises
     ------
@@ -52,7 +53,8 @@ def dice_matrix(a: Iterable[RLE], b: Iterable[RLE], *, threads: int | None = Non
     Returns
     -------
     float64 array of shape (len(a), len(b))
-        Entry [i, j] is what ``a[i].dice(b[j])`` gives: 1.0 where both are empty.
+        Entry [i, j] is what ``a[i].dice(b[j])`` gives, but for the last digit where areas are 2**53 and more: 1.0
+        where both are empty.
 
     Examples
     --------

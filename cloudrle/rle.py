@@ -148,6 +148,8 @@ class RLE(RunAlgebra):
             raise ValueError(f"coco must be a mapping with 'size' and 'counts', got the keys {sorted(map(str, coco))}")
         shape = _check.pair(coco["size"], "size")
         counts = coco["counts"]
+        if isinstance(counts, bytearray | memoryview):
+            raise TypeError(f"counts must be a str, bytes or a list, got {type(counts).__name__}; pass bytes(counts)")
         if not isinstance(counts, str | bytes):
             return cls.from_counts(counts, shape)
         string = counts.encode("utf-8", "surrogatepass") if isinstance(counts, str) else counts

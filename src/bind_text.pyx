@@ -2,6 +2,7 @@
 """Columns of Python strings <-> runs and offsets. What costs here is Python objects; characters are text.cpp's work."""
 
 import sys
+from numbers import Real
 
 import numpy as np
 
@@ -99,7 +100,7 @@ cdef object check_stream(ArrowArrayStream* stream, int error):
 cdef bint is_missing(object value):
     if value is None:
         return True
-    if isinstance(value, float):
+    if isinstance(value, Real):  # NumPy's too
         return value != value
     pandas = sys.modules.get("pandas")  # never imported here: without it there is no pandas.NA to meet
     return pandas is not None and value is getattr(pandas, "NA", None)

@@ -183,7 +183,7 @@ FILES = [
     ("a.txt", "", "{path} must end in .csv, .parquet or .json"),
     ("a.json", '[{"rle": "1 1"}, {"mask": ""}]', "{path}: row 1 must have the keys of row 0, rle"),
     ("a.json", '[{"rle": "1 1"}, {"rle": 3}]', "row 1: text must be a str, got int"),
-    ("a.json", '[{"rle": "1 1"}, {"rle": null}]', "row 1: the mask is missing (None); pass missing='empty' to read"),
+    ("a.json", '[{"rle": "1 1"}, {"rle": null}]', "row 1: the mask is missing (None); pass --missing empty to read"),
     ("a.json", '[{"rle": "1 1"} x', "{path}: broken JSON at character 16: wanted ',' or ']', got 'x'"),
     ("a.json", '[{"rle": "1 1"', "{path}: broken JSON at character 14: wanted a value, got 'the end of the file'"),
     ("a.json", '{"a": 1}}', "{path}: broken JSON at character 8: wanted the end of the file, got '}'"),
@@ -263,7 +263,10 @@ def test_faulty_options(train: Path, options: list[str], message: str) -> None:
             "image,label,rle,height,width\na,b,,2,2\na,c,,2,3\n",
             "row 1: image a has shape 2 x 3, but in a row before 2 x 2",
         ),
-        ("image,label,rle,height,width\na,b,,2,x\n", "height and width of rows 0 to 0 must be whole numbers"),
+        (
+            "image,label,rle,height,width\na,b,,2,x\n",
+            "row 0: height and width must be whole numbers of pixels, got '2' and 'x'",
+        ),
     ],
 )
 def test_what_coco_json_cannot_hold(tmp_path: Path, text: str, message: str) -> None:
@@ -384,6 +387,103 @@ def test_a_parquet_file_that_may_not_be_read_is_named(open_folder: Path) -> None
         assert re.search(rf"Errno 13.*{path}", refused("check", path, "--shape", "7x9"))
 
 
+def coco_json(**parts: Any) -> str:
+    document: dict[str, Any] = {
+        "annotations": [{"image_id": 1, "category_id": 2, "segmentation": {"size": [2, 3], "counts": [0, 6]}}],
+        "images": [{"id": 1, "file_name": "a.jpg", "height": 2, "width": 3}],
+        "categories": [{"id": 2, "name": "traffic_light"}],
+    }
+    return json.dumps({**document, **parts})
+
+
+def test_a_category_with_an_underscore_stays_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "in.json"
+    path.write_text(coco_json())
+    for target in ("b.json", "c.csv", "d.json"):
+        done("convert", path, tmp_path / target, "--shape", "2x3")
+        path = tmp_path / target
+    assert (tmp_path / "c.csv").read_text() == "image,label,EncodedPixels\na.jpg,traffic_light,1 6\n"
+    for target in ("b.json", "d.json"):
+        back = json.loads((tmp_path / target).read_text())
+        assert back["images"][0]["file_name"] == "a.jpg"
+        assert back["categories"][0]["name"] == "traffic_light"
+    done("view", tmp_path / "c.csv", "a.jpg_traffic_light", "--shape", "2x3", "--out", tmp_path / "mask.png")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"annotation": [{"x": 1}]}', "it has no list of annotations (rows of masks are a JSON array)"),
+        ("{}", "it has no list of annotations (rows of masks are a JSON array)"),
+        (coco_json(images={"id": 1}), "its images must be a list, got {'id': 1}"),
+        (coco_json(annotations=None), "its annotations must be a list, got None"),
+    ],
+)
+def test_an_object_that_is_no_coco_json_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    assert refused("check", path) == f"{path} is no COCO JSON: {message}"
+
+
+def test_coco_json_without_masks_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(coco_json(annotations=[], info={"year": 2019}))
+    assert done("check", path) == "0 of 0 masks are faulty\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"s": 1}] * 3 + [{"s": 0.5}], "column 's' of rows 3 to 3 cannot be written to Parquet: Float value 0.5"),
+        ([{"s": None}] * 3 + [{"s": "a"}], "column 's' of rows 3 to 3 cannot be written to Parquet: "),
+        (
+            [{"s": {"a": 1, "b": 2}}] * 3 + [{"s": {"a": 1}}],
+            "column 's' of rows 3 to 3 cannot be written to Parquet: it is struct<a: int64>, but struct<a: int64, b: ",
+        ),
+        ([{"s": 2**70}], "column 's' of rows 0 to 0 cannot be written to Parquet: "),
+        ([{"s": {}}], "rows 0 to 0 cannot be written to Parquet: "),
+    ],
+)
+def test_parquet_holds_every_value_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]], message: str
+) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    monkeypatch.setattr(sources, "_BLOCK_ROWS", 3)
+    path, out = tmp_path / "a.json", tmp_path / "a.parquet"
+    path.write_text(json.dumps([{"rle": "1 1", **row} for row in rows]))
+    found = refused("convert", path, out, "--shape", "2x2")
+    assert found.startswith(message)
+    assert found.endswith("; CSV and JSON hold any values")
+    assert not out.exists()
+
+
+def test_whole_numbers_may_come_as_floats_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    monkeypatch.setattr(sources, "_BLOCK_ROWS", 2)
+    path, out = tmp_path / "a.json", tmp_path / "a.parquet"
+    path.write_text(json.dumps([{"rle": "1 1", "s": score} for score in (1, 2, 3.0)]))
+    done("convert", path, out, "--shape", "2x2")
+    assert pd.read_parquet(out)["s"].tolist() == [1, 2, 3]
+
+
+def test_a_missing_number_is_null_in_json(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    pytest.importorskip("pyarrow.parquet")  # a part that is imported by itself
+    path, out = tmp_path / "a.parquet", tmp_path / "a.json"
+    pyarrow.parquet.write_table(pyarrow.table({"rle": ["1 1"], "s": [float("nan")]}), path)
+    done("convert", path, out, "--shape", "2x2", "--format", "json")
+    assert json.loads(out.read_text(), parse_constant=pytest.fail) == [{"rle": "1 1", "s": None}]
+
+
+@pytest.mark.parametrize("sides", ["-2,2", "1_0,2", "2.0,2", f"{10**30},2", ",2"])
+def test_a_shape_that_is_none_has_its_row(train: Path, sides: str) -> None:
+    path = train.with_name("sides.csv")
+    path.write_text(f"rle,height,width\n1 1,2,2\n1 1,{sides}\n")
+    height, width = sides.split(",")
+    wanted = f"row 1: height and width must be whole numbers of pixels, got {height!r} and {width!r}"
+    assert refused("check", path) == wanted
+
+
 def test_an_image_too_large_for_opencv_is_named(train: Path) -> None:
     path = train.with_name("image.png")
     path.write_bytes(png_claiming(60_000, 60_000))
@@ -394,8 +494,12 @@ def test_an_image_too_large_for_opencv_is_named(train: Path) -> None:
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1 << 20])
 def test_json_in_pieces_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     monkeypatch.setattr(json_stream, "_CHUNK", chunk)
-    document = {"a": [1, 23, -4.5e6, 'x"]\\', {"b": [[]]}], "c": 1234, "d": {"e": None}, "f": [], "g": True}
-    wanted = [("a", item) for item in document["a"]] + [("c", 1234), ("d", {"e": None}), ("g", True)]  # type: ignore[attr-defined]
+    items: list[Any] = [1, 23, -4.5e6, 'x"]\\', {"b": [[]]}]
+    document = {"a": items, "c": 1234, "d": {"e": None}, "f": [], "g": True}
+    elements = [("a", number, item) for number, item in enumerate(items)]
+    members: list[tuple[str, int | None, Any]] = [("c", None, 1234), ("d", None, {"e": None})]
+    members += [("f", -1, None), ("g", None, True)]
+    wanted = [("a", -1, None), *elements, *members]
     path = tmp_path / "x.json"
     for text in (json.dumps(document), json.dumps(document, indent=3) + " \n"):
         path.write_text(text)

@@ -243,6 +243,7 @@ def test_more_than_32_bits_of_pixels() -> None:
 def test_tuples_are_as_good_as_lists() -> None:
     assert coco.area((SQUARE, SQUARE)).tolist() == [4, 4]
     assert coco.iou([(0, 0, 2, 2)], [(0, 0, 2, 2)], (0,)).tolist() == [[1.0]]
+    assert coco.iou((SQUARE,), (SQUARE,), (0,)).tolist() == [[1.0]]
 
 
 def test_boxes_in_lists_are_boxes() -> None:
@@ -266,6 +267,12 @@ REFUSED = [
     (lambda: coco.area({"size": [4, 4], "counts": b"1O"}), RLEError, "count 2 is -1; counts are numbers of pixels"),
     (lambda: coco.merge([SQUARE, {"size": [4, 4], "counts": b"\x80"}]), RLEError, "row 1: non-ASCII byte 0x80 at"),
     (lambda: coco.area({"size": [4, 4]}), ValueError, "coco must be a mapping with 'size' and 'counts', got the keys"),
+    (
+        lambda: coco.decode([SQUARE, {"size": [1, 1], "counts": [1.5]}]),
+        TypeError,
+        "row 1: counts must be a list of int",
+    ),
+    (lambda: coco.area([SQUARE, {"size": [4, 4]}]), ValueError, "row 1: coco must be a mapping with 'size' and"),
     (lambda: untyped.area("52203"), TypeError, "an RLE or a list of RLEs is wanted, got str"),
     (lambda: untyped.area([3]), TypeError, "coco must be a mapping with 'size' and 'counts', got int"),
     (lambda: coco.decode([]), ValueError, "at least one RLE is wanted, got an empty list"),

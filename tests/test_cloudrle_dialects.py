@@ -152,7 +152,7 @@ HOSTILE: list[tuple[str, Any, str, int | None]] = [
     (
         "start-end-inclusive",
         "0 1",
-        "run 1 starts at 0, but this text counts pixels from 1; for 0-based runs use RLE.from_runs",
+        "run 1 starts at 0, but this text counts pixels from 1; to read starts from 0, convert from 'zero-based'",
         0,
     ),
     (
@@ -361,6 +361,8 @@ TYPES: list[tuple[str, Any, str]] = [
     ("coco-counts", [[12]], "counts must be a list of integers, got an array of shape (1, 1)"),
     ("coco-counts", [[12], 3], "counts must be a list of integers, got [[12], 3]"),
     ("coco-counts", 12, "counts must be a list of integers, got int"),
+    ("coco-counts", bytearray(b"22"), "counts must be a list of integers, got bytearray"),
+    ("coco-counts", memoryview(b"22"), "counts must be a list of integers, got memoryview"),
     ("coco-counts", [None], "counts must be a list of integers, got dtype object"),
     ("label-studio", "abc", "brush data must be bytes or a list of integers from 0 to 255, got str"),
     ("label-studio", [1.5], "brush data must be bytes or a list of integers from 0 to 255, got [1.5]"),

@@ -19,7 +19,11 @@ SIZE = "is the size [height, width]?"
 TEXTS = [
     ("1 2 3", "run 2 has a start but no length; wanted pairs of numbers, got 3 numbers", 4),
     ("1 0", "run 1 has length 0; leave it out (an empty mask is '')", 2),
-    ("0 3", "run 1 starts at 0, but this text counts pixels from 1; for 0-based runs use RLE.from_runs", 0),
+    (
+        "0 3",
+        "run 1 starts at 0, but this text counts pixels from 1; to read starts from 0, convert from 'zero-based'",
+        0,
+    ),
     ("9 2 4 1", "run 2 starts at 4, before the start of the previous run (9); sort the runs", 4),
     ("9 4 11 2", "run 2 starts at 11, inside the previous run, whose last pixel is 12; merge the two", 4),
     ("3 2 3 2", "run 2 starts at 3, inside the previous run, whose last pixel is 4; merge the two", 4),
@@ -75,6 +79,16 @@ RUNS: list[tuple[Any, str, int]] = [
 ]
 
 
+@pytest.mark.parametrize("dtype", [np.longlong, np.ulonglong, np.int32, ">i8"])
+@pytest.mark.parametrize("count", [0, 2])
+def test_integers_of_any_type_are_runs_and_counts(dtype: Any, count: int) -> None:
+    """NumPy's two integers of 64 bits are of different types."""
+    runs = np.array([[0, 1], [3, 5]][:count]).reshape(-1, 2).astype(dtype)
+    found = RLE.from_runs(runs, (3, 4))
+    assert found.runs.tolist() == runs.tolist()
+    assert RLE.from_counts(np.array(found.counts).astype(dtype), (3, 4)) == found
+
+
 @pytest.mark.parametrize(("runs", "message", "position"), RUNS)
 def test_bad_runs(runs: list[list[int]], message: str, position: int) -> None:
     with pytest.raises(RLEError) as caught:
@@ -115,7 +129,18 @@ read_only.setflags(write=False)
 empty = RLE.from_kaggle("", (2, 2))
 untyped: Any = cloudrle  # for arguments that a type checker would refuse
 
+INTEGERS = "counts must be a list of integers"
 CALLS: list[tuple[Callable[[], object], type[Exception], str]] = [
+    (lambda: RLE.from_counts(bytearray(b"22"), (10, 10)), TypeError, f"{INTEGERS}, got bytearray"),
+    (lambda: RLE.from_counts(b"22", (10, 10)), TypeError, f"{INTEGERS}, got bytes"),
+    (lambda: RLE.from_counts(memoryview(b"22"), (10, 10)), TypeError, f"{INTEGERS}, got memoryview"),
+    (lambda: RLE.from_counts([[1], [2, 3]], (10, 10)), ValueError, f"{INTEGERS}, got rows of unequal length"),
+    (lambda: RLE.from_counts([2**70], (10, 10)), ValueError, f"{INTEGERS} below 2**63, got {2**70}"),
+    (
+        lambda: RLE.from_coco({"size": [10, 10], "counts": bytearray(b"22")}),
+        TypeError,
+        "counts must be a str, bytes or a list, got bytearray; pass bytes(counts)",
+    ),
     (
         lambda: cloudrle.encode(np.zeros((2, 3, 4))),
         ValueError,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import _mask as pycoco
 
-from cloudrle import RLE
+from cloudrle import RLE, _check
 
 SMALL = st.tuples(st.integers(0, 16), st.integers(0, 16))
 
@@ -58,6 +58,12 @@ def test_polygons_follow_the_definition(vertices: list[tuple[float, float]], hei
     wanted = RLE.from_mask(reference.paint(reference.coco_polygon(flat, (height, width)), (height, width)))
     assert ours == wanted == RLE.from_polygon(flat, (height, width))
     assert RLE.from_runs(ours.runs, ours.shape) == ours
+
+
+def test_vertices_are_copied_before_they_are_checked() -> None:
+    """Another thread may write to the caller's array while the core reads."""
+    vertices = np.array([[0.0, 0], [2, 0], [2, 2]])
+    assert not np.shares_memory(_check.ring(vertices, "polygon"), vertices)
 
 
 def test_polygons_have_no_32_bit_limit() -> None:

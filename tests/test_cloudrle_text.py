@@ -89,6 +89,7 @@ MASKS = [[[1, 0], [1, 0]], [[0, 0], [0, 0]], [[0, 1], [0, 0]], [[0, 0], [0, 0]]]
         pd.Series(TEXTS, index=[9, 8, 7, 6]),
         [*TEXTS[:3], float("nan")],
         [*TEXTS[:3], np.float64("nan")],
+        [*TEXTS[:3], np.float32("nan")],
         [*TEXTS[:3], pd.NA],
     ],
 )

@@ -73,6 +73,25 @@ def test_a_target_that_is_a_folder_is_refused_and_left_alone(tmp_path: Path) -> 
     assert list(folder.iterdir()) == [folder / "inside"]
 
 
+def test_a_link_stays_and_its_file_is_replaced(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.csv", tmp_path / "link.csv"
+    real.write_text("old")
+    link.symlink_to(real)
+    with atomic_path(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+
+
+def test_what_is_no_regular_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    wanted = f"only a regular file can be replaced, which this is not: '{pipe}'"
+    with pytest.raises(OSError, match=wanted), atomic_path(pipe) as temporary:
+        temporary.write_text("new")
+    assert pipe.is_fifo()
+
+
 def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")

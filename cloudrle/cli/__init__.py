@@ -80,7 +80,8 @@ def convert_file(
 
     The file is read and written in blocks, so it may be larger than memory, and it appears under its name only when it
     is complete. COCO JSON holds one annotation for each row, empty masks too (with area 0), in order, so that the way
-    back gives the same rows.
+    back gives the same rows. Of COCO JSON, masks, images and labels are kept: ids are numbered anew, iscrowd is 0, and
+    images without an annotation are left out.
 
     Example: `cloudrle convert train.csv train.json --shape 1400x2100`
     """
@@ -88,17 +89,24 @@ def convert_file(
     written = _dialect(to or ("coco" if file_format == "coco" else "kaggle"))
     table = read_table(source, column)
     rows = 0
-    with writing(target, file_format, table, written) as sink, _progress(source, "converting") as progress:
+    sink_of = writing(target, file_format, table, written)
+    with _text_that_utf8_holds(source), sink_of as sink, _progress(source, "converting") as progress:
         for block, read, cells, shapes in _blocks(table, _dialect(dialect), _shape(shape)):
             with _rows_from(rows):
                 converted = convert(cells, read, written, shape=shapes, missing=missing)
-            try:
-                sink.write(block, converted, shapes)
-            except UnicodeEncodeError as error:  # a JSON file may say half of a surrogate pair
-                raise ValueError(f"{source}: {error.object!r:.80} is no text that UTF-8 can hold") from None
+            sink.write(block, converted, shapes)
             rows += len(block)
             progress(block.read)
     typer.echo(f"wrote {rows:,} masks to {target} ({target.stat().st_size / 1e6:.1f} MB)")
+
+
+@contextmanager
+def _text_that_utf8_holds(source: Path) -> Iterator[None]:
+    """Name the file that has other text: JSON may say half of a surrogate pair."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{source}: {error.object!r:.80} is no text that UTF-8 can hold") from None
 
 
 @app.command()
@@ -150,6 +158,9 @@ def check(
 ) -> None:
     """List every row whose mask is faulty, with the place of the fault and the reason. Exit code 1 if there is one.
 
+    A file that is broken itself (a cell that should hold JSON, an annotation without runs, a shape that is none) ends
+    it.
+
     Example: `cloudrle check train.csv --shape 1400x2100`
     """
     table = read_table(source, column)
@@ -159,10 +170,12 @@ def check(
             try:
                 measure(cells, read, shape=shapes, missing=missing)
             except (RLEError, TypeError):
+                names = _names(block)
                 for row in range(len(block)):
                     reason = _fault(cells[row : row + 1], read, shapes[row], missing)
                     if reason is not None:
-                        typer.echo(f"row {rows + row}{_name(block, row)}: {reason}")
+                        name = f" ({names[row]})" if names else ""
+                        typer.echo(f"row {rows + row}{name}: {reason}")
                         faults += 1
             rows += len(block)
             progress(block.read)
@@ -175,13 +188,16 @@ def _fault(cell: Cells, dialect: Dialect, shape: Shape, missing: Literal["raise"
     try:
         measure(cell, dialect, shape=shape, missing=missing, threads=1)
     except (RLEError, TypeError) as error:
-        return str(error).removeprefix("row 0: ")
+        return _worded(error).removeprefix("row 0: ")
     return None
 
 
-def _name(block: Block, row: int) -> str:
-    cells = block.columns.get("Image_Label")
-    return "" if cells is None else f" ({cells[row]})"
+def _names(block: Block) -> list[str]:
+    """Return the Image_Label of each row, or image and label; nothing where the file has neither."""
+    columns = block.columns
+    if {"image", "label"} <= columns.keys():
+        return [f"{image}_{label}" for image, label in zip(columns["image"], columns["label"], strict=True)]
+    return [str(name) for name in columns.get("Image_Label", ())]
 
 
 @app.command()
@@ -252,8 +268,7 @@ def _numbered(blocks: Iterator[tuple[Block, Dialect, Cells, list[Shape]]]) -> It
 
 
 def _find(block: Block, wanted: str, first: int) -> int | None:
-    names = block.columns.get("Image_Label", ())
-    at = next((i for i, name in enumerate(names) if str(name) == wanted), None)
+    at = next((i for i, name in enumerate(_names(block)) if name == wanted), None)
     if at is None and wanted.isdecimal() and first <= int(wanted) < first + len(block):
         at = int(wanted) - first
     return at
@@ -279,12 +294,13 @@ def _shapes(block: Block, shape: Shape | None, first: int) -> list[Shape]:
     if not {"height", "width"} <= block.columns.keys():
         raise ValueError("the file does not say how large its masks are; pass --shape HEIGHTxWIDTH")
     sides = zip(block.columns["height"], block.columns["width"], strict=True)
-    try:
-        return [(int(str(height)), int(str(width))) for height, width in sides]
-    except ValueError:
-        raise ValueError(
-            f"height and width of rows {first} to {first + len(block) - 1} must be whole numbers"
-        ) from None
+    return [_row_shape(row, str(height), str(width)) for row, (height, width) in enumerate(sides, first)]
+
+
+def _row_shape(row: int, height: str, width: str) -> Shape:
+    if not re.fullmatch(r"\d{1,19}", height, re.ASCII) or not re.fullmatch(r"\d{1,19}", width, re.ASCII):
+        raise ValueError(f"row {row}: height and width must be whole numbers of pixels, got {height!r} and {width!r}")
+    return int(height), int(width)
 
 
 @contextmanager
@@ -293,8 +309,13 @@ def _rows_from(first: int) -> Iterator[None]:
     try:
         yield
     except (RLEError, TypeError) as error:
-        message = re.sub(r"^row (\d+)", lambda found: f"row {int(found[1]) + first}", str(error))
+        message = re.sub(r"^row (\d+)", lambda found: f"row {int(found[1]) + first}", _worded(error))
         raise ValueError(message) from error
+
+
+def _worded(error: Exception) -> str:
+    """Say what an error says, its remedy in the command's words."""
+    return str(error).replace("missing='empty'", "--missing empty")
 
 
 @contextmanager

@@ -8,8 +8,10 @@ _CHUNK = 1 << 20  # characters read at a time
 _LARGEST = 1 << 28  # characters of one piece
 
 
-def pieces(file: TextIO) -> Iterator[tuple[str, Any]]:
-    """Yield the elements of an array with the key "", or the members of an object, arrays among them by the element.
+def pieces(file: TextIO) -> Iterator[tuple[str, int | None, Any]]:
+    """Yield key, number and value of the elements of an array, whose key is "", or of the members of an object.
+
+    Arrays among these come by the element too, with -1 and None before the first; the number of what is none is None.
 
     Raises
     ------
@@ -19,8 +21,8 @@ def pieces(file: TextIO) -> Iterator[tuple[str, Any]]:
     scanner = _Scanner(file)
     opening = scanner.take("[{")
     if opening == "[":
-        for element in scanner.elements():
-            yield "", element
+        for number, element in enumerate(scanner.elements()):
+            yield "", number, element
     elif scanner.peek() == "}":
         scanner.take("}")
     else:
@@ -35,10 +37,11 @@ def pieces(file: TextIO) -> Iterator[tuple[str, Any]]:
             scanner.take(":")
             if scanner.peek() == "[":
                 scanner.take("[")
-                for element in scanner.elements():
-                    yield key, element
+                yield key, -1, None
+                for number, element in enumerate(scanner.elements()):
+                    yield key, number, element
             else:
-                yield key, scanner.value()
+                yield key, None, scanner.value()
             if scanner.take(",}") == "}":
                 break
     if scanner.peek():

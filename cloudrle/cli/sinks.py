@@ -95,14 +95,18 @@ class _Records:
         names = self._table.columns
         columns = [cells if name == self._table.mask else _values(block.columns[name]) for name in names]
         for row in zip(*columns, strict=True):
-            self._file.write(
-                self._before + json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, default=str)
-            )
+            record = dict(zip(names, map(_json_value, row), strict=True))
+            self._file.write(self._before + json.dumps(record, ensure_ascii=False, default=str))
             self._before = ",\n"
 
     def close(self) -> None:
         self._file.write("[]\n" if self._before == "[\n" else "\n]\n")
         self._file.close()
+
+
+def _json_value(value: object) -> object:
+    """Return null for a missing number: NaN is no JSON."""
+    return None if isinstance(value, float) and value != value else value
 
 
 class _Coco:
@@ -152,7 +156,8 @@ class _Coco:
     def _split(self, label: tuple[Any, ...]) -> tuple[str, str]:
         name, category = label if len(label) == 2 else str(label[0]).rpartition("_")[::2]
         if not name or not category:
-            raise ValueError(f"row {self._rows}: {', '.join(self._names)} must be <image>_<label>, got {label[0]!r}")
+            wanted = "image and label must not be empty" if len(label) == 2 else "Image_Label must be <image>_<label>"
+            raise ValueError(f"row {self._rows}: {wanted}, got {', '.join(map(repr, label))}")
         return str(name), str(category)
 
     def _image_id(self, name: str, shape: Shape) -> int:
@@ -177,24 +182,51 @@ def _name_columns(table: Table) -> list[str]:
 
 
 class _Parquet:
-    """Masks as strings, binary or lists; the other columns as they are in Parquet, else as Arrow finds them."""
+    """Masks as strings, binary or lists; the other columns as they are in Parquet, else as Arrow finds the first."""
 
     def __init__(self, path: Path, table: Table, dialect: Dialect) -> None:
         import_parquet()
         self._path, self._table, self._dialect = path, table, dialect
         self._writer: Any = None
+        self._rows = 0
 
     def write(self, block: Block, cells: list[Any], shapes: Sequence[Shape]) -> None:
         import pyarrow
 
         columns = {
-            name: pyarrow.array(cells, self._mask_type()) if name == self._table.mask else block.columns[name]
+            name: pyarrow.array(cells, self._mask_type()) if name == self._table.mask else self._column(name, block)
             for name in self._table.columns
         }
-        table = pyarrow.table(columns, schema=self._writer and self._writer.schema)
-        if self._writer is None:
-            self._open(table.schema)
-        self._writer.write_table(table)
+        table = pyarrow.table(columns)
+        with self._faults(f"rows {self._rows} to {self._rows + len(block) - 1}"):
+            if self._writer is None:
+                self._open(table.schema)
+            self._writer.write_table(table)
+        self._rows += len(block)
+
+    def _column(self, name: str, block: Block) -> Any:
+        """Values of another column than the masks', in the type that it has in the rows before."""
+        import pyarrow
+
+        with self._faults(f"column {name!r} of rows {self._rows} to {self._rows + len(block) - 1}"):
+            cells: Any = block.columns[name]
+            found = pyarrow.array(cells) if isinstance(cells, list) else cells
+            if self._writer is None or found.type == (wanted := self._writer.schema.field(name).type):
+                return found
+            if pyarrow.types.is_nested(wanted):  # a cast would drop what only one of them has
+                raise ValueError(f"it is {found.type}, but {wanted} in the rows before")
+            return found.cast(wanted)
+
+    @contextmanager
+    def _faults(self, place: str) -> Iterator[None]:
+        """Name the place of what Parquet cannot hold."""
+        import pyarrow
+
+        try:
+            yield
+        except (pyarrow.ArrowException, ValueError, TypeError, OverflowError) as error:
+            message = f"{place} cannot be written to Parquet: {error}; CSV and JSON hold any values"
+            raise ValueError(message) from None
 
     def close(self) -> None:
         if self._writer is None:

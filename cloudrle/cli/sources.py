@@ -156,12 +156,12 @@ def _read_json(path: Path) -> tuple[list[str], Iterator[Block]]:
     return _read_coco(path) if is_object else _read_records(path)
 
 
-def _pieces(path: Path) -> Iterator[tuple[str, Any, int]]:
+def _pieces(path: Path) -> Iterator[tuple[str, int | None, Any, int]]:
     """Pieces of a JSON file, and how many bytes have been read for each."""
     with path.open("rb") as binary, io.TextIOWrapper(binary, encoding="utf-8-sig") as text:
         try:
-            for key, value in pieces(text):
-                yield key, value, binary.tell()
+            for key, number, value in pieces(text):
+                yield key, number, value, binary.tell()
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
             raise ValueError(f"{path}: the byte 0x{byte:02x} is not UTF-8; save the file as UTF-8") from None
@@ -174,12 +174,12 @@ def _read_records(path: Path) -> tuple[list[str], Iterator[Block]]:
     first = next(rows, None)
     if first is None:
         return [], iter(())
-    columns = list(first[1]) if isinstance(first[1], dict) else []
+    columns = list(first[2]) if isinstance(first[2], dict) else []
 
     def blocks() -> Iterator[Block]:
         held: list[dict[str, Any]] = []
         read = 0
-        for number, (_, row, now) in enumerate(chain([first], rows)):
+        for _, number, row, now in chain([first], rows):
             if not isinstance(row, dict) or row.keys() != set(columns):
                 raise ValueError(f"{path}: row {number} must have the keys of row 0, {', '.join(columns)}")
             held.append(row)
@@ -197,30 +197,44 @@ def _read_coco(path: Path) -> tuple[list[str], Iterator[Block]]:
     """Annotations as rows of train.csv; images and categories may come behind them, so the file is read twice."""
     images: dict[Any, tuple[str, Shape]] = {}
     categories: dict[Any, str] = {}
-    for key, value, _ in _pieces(path):
-        if key == "images":
+    lists = set()
+    for key, number, value, _ in _pieces(path):
+        if key not in ("images", "categories", "annotations"):
+            continue
+        if number is None:
+            raise ValueError(f"{path} is no COCO JSON: its {key} must be a list, got {value!r:.40}")
+        if number < 0:
+            lists.add(key)
+        elif key == "images":
             place = f"{path}: image {value!r:.80}"
             images[_new_id(value, images, place)] = _name_of(value, "file_name", place), _coco_shape(value, place)
         elif key == "categories":
             place = f"{path}: category {value!r:.80}"
             categories[_new_id(value, categories, place)] = _name_of(value, "name", place)
-    columns = ["Image_Label", "EncodedPixels"]
+    if "annotations" not in lists:
+        raise ValueError(f"{path} is no COCO JSON: it has no list of annotations (rows of masks are a JSON array)")
+    # From Image_Label nobody could tell where such a label begins.
+    named = ["image", "label"] if any("_" in name for name in categories.values()) else ["Image_Label"]
+    columns = [*named, "EncodedPixels"]
     if len({shape for _, shape in images.values()}) > 1:
         columns += ["height", "width"]
 
-    def block(held: list[tuple[str, dict[str, Any], Shape]], read: int) -> Block:
-        names, segmentations, shapes = (list(part) for part in zip(*held, strict=True))
+    def block(held: list[tuple[str, str, dict[str, Any], Shape]], read: int) -> Block:
+        files, labels, segmentations, shapes = (list(part) for part in zip(*held, strict=True))
+        both = [f"{file}_{label}" for file, label in zip(files, labels, strict=True)]
+        names = [files, labels] if len(named) == 2 else [both]
         heights, widths = (list(part) for part in zip(*shapes, strict=True))
-        cells: dict[str, Cells] = dict(zip(columns, [names, segmentations, heights, widths], strict=False))
+        cells: dict[str, Cells] = dict(zip(columns, [*names, segmentations, heights, widths], strict=False))
         return Block(cells, read, shapes, _kind(segmentations[0]))
 
     def blocks() -> Iterator[Block]:
-        held: list[tuple[str, dict[str, Any], Shape]] = []
+        held: list[tuple[str, str, dict[str, Any], Shape]] = []
         read = 0
-        annotations = ((value, now) for key, value, now in _pieces(path) if key == "annotations")
-        for number, (annotation, now) in enumerate(annotations):
+        for key, number, annotation, now in _pieces(path):
+            if key != "annotations" or number == -1:
+                continue
             row = _coco_row(f"{path}: annotation {number}", annotation, images, categories)
-            if held and (len(held) == _BLOCK_ROWS or _kind(row[1]) != _kind(held[0][1])):
+            if held and (len(held) == _BLOCK_ROWS or _kind(row[2]) != _kind(held[0][2])):
                 yield block(held, read)
                 held = []
             held.append(row)
@@ -264,7 +278,8 @@ def _kind(segmentation: dict[str, Any]) -> Dialect:
 
 def _coco_row(
     place: str, annotation: Any, images: dict[Any, tuple[str, Shape]], categories: dict[Any, str]
-) -> tuple[str, dict[str, Any], Shape]:
+) -> tuple[str, str, dict[str, Any], Shape]:
+    """Image, label, segmentation and shape of an annotation."""
     try:
         image, category = annotation["image_id"], annotation["category_id"]
         segmentation = annotation["segmentation"]
@@ -282,7 +297,7 @@ def _coco_row(
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
         raise ValueError(f"{place} is no run-length encoding with size and counts; polygons must become masks first")
     name, shape = images[image]
-    return f"{name}_{categories[category]}", segmentation, shape
+    return name, categories[category], segmentation, shape
 
 
 def parsed_lists(cells: Cells, first: int) -> list[Any]:

@@ -27,7 +27,8 @@ constexpr const char* words(Error error) noexcept {
         case Error::text_no_length:
             return "run {number} has a start but no length; wanted pairs of numbers, got {value} numbers";
         case Error::text_zero_start:
-            return "run {number} starts at 0, but this text counts pixels from 1; for 0-based runs use RLE.from_runs";
+            return "run {number} starts at 0, but this text counts pixels from 1; to read starts from 0, convert "
+                   "from 'zero-based'";
         case Error::text_zero_length:
             return "run {number} has length 0; leave it out (an empty mask is '')";
         case Error::text_starts_past_end:

@@ -284,7 +284,7 @@ TABLES: dict[str, Case] = {
     ),
     "json with counts beyond 64 bits": coco(
         document(segmentation={"size": [4, 6], "counts": [10**30]}),
-        "annotation 7: counts must be a list of integers, got dtype object",
+        "annotation 7: counts must be a list of integers below 2**63, got 1000000000000000000000000000000",
         f"row 0...: counts must be below 2**63, got {10**30}...",
     ),
     "json with half a surrogate pair": Case(
