@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from numpy.typing import NDArray
 
 from cloudseg_sdk import ModelConfig, Prediction, Segmenter
 from cloudseg_sdk.config import TTA
-from cloudseg_sdk.data.images import CORES, Image
+from cloudseg_sdk.data.images import CORES, Image, read_file
+from cloudseg_sdk.inference import pipeline
 from cloudseg_sdk.inference.engines import Engine, Output
 from cloudseg_sdk.inference.pipeline import Loaded, Seen
 from cloudseg_sdk.synthetic import scene
@@ -63,11 +65,13 @@ class Watched:
         self._lock = threading.Lock()
         self.now = self.most = self.total = 0
         self.alone: list[bool] = []
+        self.threads: set[int] = set()
 
     def run(self, images: NDArray[np.uint8], *, alone: bool = False) -> Output:
         with self._lock:
             self.total += 1
             self.alone.append(alone)
+            self.threads.add(threading.get_ident())
             self.now += 1
             self.most = max(self.most, self.now)
         try:
@@ -126,13 +130,34 @@ def test_a_stream_takes_no_more_images_than_it_says(
 
 
 def test_batches_of_one_image_take_a_thread_for_each_core(
-    watched: tuple[Segmenter, Watched], images: list[Image]
+    watched: tuple[Segmenter, Watched], images: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stream = watched[0].stream(itertools.cycle(images), batch_size=1)
-    for _ in itertools.islice(stream, 40):
-        pass
-    assert 0 < len(pipeline_threads()) <= CORES
-    stream.close()
+    """From bytes to masks; another reads the bytes."""
+    threads = set()
+    decide = pipeline.Plan.decide
+
+    def spy(plan: pipeline.Plan, seen: Seen) -> Prediction:
+        threads.add(threading.get_ident())
+        return decide(plan, seen)
+
+    monkeypatch.setattr(pipeline.Plan, "decide", spy)
+    watched[0].predict(images * 8, batch_size=1)
+    assert threads == watched[1].threads
+    assert len(threads) <= CORES
+
+
+def test_files_are_waited_for_side_by_side(folder: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them than there are cores, as on a disk that is far away."""
+    count = min(CORES + 1, pipeline._FETCHERS)
+    together = threading.Barrier(count)
+
+    def wait(file: Traversable) -> bytes:
+        together.wait(60)
+        return read_file(file)
+
+    monkeypatch.setattr("cloudseg_sdk.inference.pipeline.read_file", wait)
+    paths = sorted(folder.iterdir())[:1] * (3 * count)
+    assert len(Segmenter.load(tiny_bundle).predict(paths, on_error="raise")) == len(paths)
 
 
 @pytest.mark.parametrize("tta", ["none", "flips"])

@@ -23,7 +23,7 @@ Image: TypeAlias = NDArray[np.uint8]
 Content: TypeAlias = Traversable | bytes | NDArray[Any] | ImageError
 """An image to be read: a file (a path, or a member of a zip archive), its bytes, an array, or why there is none."""
 
-CORES = os.cpu_count() or 1
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 READERS = CORES + 1
 """Threads that read images: a core each, and one more for while a file is waited for. Six on two cores took 2 to 10%
 more CPU."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cloudseg_sdk.data.images import CORES
 from cloudseg_sdk.errors import BundleError, CloudsegError, ConfigError, MissingExtraError
 from cloudseg_sdk.graph import choose_outputs, keep_outputs
 
@@ -166,7 +166,7 @@ class OpenVINOEngine:
         *,
         threads: int | None = None,
     ) -> None:
-        self.calls = max(2, (threads or os.cpu_count() or 1) // 4)
+        self.calls = max(2, (threads or CORES) // 4)
         self._threads = threads
         core = import_openvino().Core()
         if precision == "bfloat16" and not has_bfloat16(core):
