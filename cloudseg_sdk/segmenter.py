@@ -313,12 +313,14 @@ class Segmenter:
         shared = Devices(devices, config.batch_size)
         folder = None if checkpoint is None else Path(checkpoint)
         data = load_training_data(self.config, train, validation, config, progress=progress)
+        before = network.digest()
         try:
             return fit_network(model, self.config, data, config, shared, folder, progress=progress)
-        finally:  # what belonged to the weights before training
-            network.forget_engine()
-            self._decision = Decision.plain(len(self.classes))
-            self._metrics, self._provenance = {}, {}
+        finally:
+            if network.digest() != before:  # engine, thresholds and metrics belong to the weights
+                network.forget_engine()
+                self._decision = Decision.plain(len(self.classes))
+                self._metrics, self._provenance = {}, {}
 
     def calibrate(self, dataset: CloudDataset, *, tta: TTA | None = None) -> Calibration:
         """Choose each class's presence, pixel and area thresholds by the exact metric, and use them from now on.

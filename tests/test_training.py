@@ -554,6 +554,27 @@ def test_an_unreadable_image_stops_before_training_and_nothing_is_forgotten(tmp_
 
 
 @pytest.mark.parametrize(
+    ("options", "words"),
+    [({"epochs": 2}, "holds a run with epochs=1, not 2"), ({"frozen_stages": 1}, "no weights of its own")],
+)
+def test_training_that_fails_before_its_first_step_forgets_nothing(
+    options: dict[str, Any], words: str, train: CloudDataset, tmp_path: Path
+) -> None:
+    Segmenter.build(FLAT, seed=0).save(tmp_path / "a.cloudseg", metrics={"dice": 0.5}, provenance={"data": "none"})
+    config = TrainConfig(epochs=1, batch_size=2)
+    Segmenter.load(tmp_path / "a.cloudseg").fit(train, train[:2], config, checkpoint=tmp_path / "run", progress=False)
+    segmenter = Segmenter.load(tmp_path / "a.cloudseg", engine="openvino")
+    calibration = segmenter.calibrate(train[:3])
+    with pytest.raises(ConfigError, match=words):
+        segmenter.fit(train, train[:2], replace(config, **options), checkpoint=tmp_path / "run", progress=False)
+    assert segmenter.decision is calibration.decision
+    assert segmenter.metrics == {"calibration": calibration.to_dict()}
+    assert segmenter.provenance == {"data": "none"}
+    assert segmenter.engine == "openvino"
+    assert segmenter.parity
+
+
+@pytest.mark.parametrize(
     "bad",
     [
         {"epochs": 0},
@@ -579,6 +600,7 @@ def test_a_bad_option_is_named(bad: dict[str, Any], train: CloudDataset) -> None
 
 def test_ctrl_c_keeps_the_best_weights_so_far(train: CloudDataset) -> None:
     segmenter = Segmenter.build(FLAT, seed=0)
+    segmenter.calibrate(train[:3])
     kept: list[dict[str, NDArray[np.float32]]] = []
 
     def interrupt(_: NDArray[np.float32]) -> None:  # training runs a graph, so this is after each epoch
@@ -598,6 +620,7 @@ def test_ctrl_c_keeps_the_best_weights_so_far(train: CloudDataset) -> None:
     for path, array in get_weights(segmenter.model).items():
         np.testing.assert_array_equal(array, kept[0][path])
     assert segmenter(train[0].image).error is None
+    assert (segmenter.decision, segmenter.metrics) == (Decision.plain(2), {})  # others were of the weights before
 
 
 class Poison(BCEDice):
@@ -639,11 +662,13 @@ def test_a_network_ruined_in_its_first_epoch_is_left_as_it_was(
     train: CloudDataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     segmenter = Segmenter.build(FLAT, seed=0)
+    decision = segmenter.calibrate(train[:3]).decision
     before = get_weights(segmenter.model)
     with pytest.raises(CloudsegError, match=r"^loss became nan in epoch 1;"):
         segmenter.fit(train, train[:2], TrainConfig(epochs=2, batch_size=2, loss=Poison(armed=True)), progress=False)
     for path, array in get_weights(segmenter.model).items():
         np.testing.assert_array_equal(array, before[path])
+    assert segmenter.decision is decision
     assert capsys.readouterr().out == ""
 
 
