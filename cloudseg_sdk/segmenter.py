@@ -283,7 +283,8 @@ class Segmenter:
             whole batch is the mean of its parts'.
         checkpoint
             A folder for ``last.npz``, ``kept.npz`` and ``history.csv``, written after each epoch and every two minutes.
-            Where it holds this run already, training goes on from there, and ends as if it had never stopped.
+            Where it holds this run already, training goes on from there, and ends as if it had never stopped. It is
+            the same by its configuration, initial weights, and the names and labels of both datasets.
         progress
             Show a progress bar.
 

@@ -284,8 +284,24 @@ def test_another_run_is_not_gone_on_with(dataset: CloudDataset, tmp_path: Path) 
         assert str(caught.value) == f"{tmp_path} holds a run with {words}; give another folder, or call it as before"
     with pytest.raises(ConfigError, match="holds a run with initial_weights="):
         fit(Segmenter.build(TINY, seed=1), dataset, epochs=1, checkpoint=tmp_path)
-    with pytest.raises(ConfigError, match="holds a run with images="):
-        fit(Segmenter.build(TINY), dataset[1:], epochs=1, checkpoint=tmp_path)
+
+
+def test_a_run_on_other_images_or_labels_is_not_gone_on_with(dataset: CloudDataset, tmp_path: Path) -> None:
+    options = TrainConfig(epochs=1, batch_size=2, learning_rate=0.01)
+    Segmenter.build(TINY).fit(dataset[:4], dataset[4:7], options, checkpoint=tmp_path, progress=False)
+    first, *others = dataset[:7]
+    corrected = tuple(replace(one, rles=(~one.rles[0], *one.rles[1:])) for one in (first, others[3]))
+    cases = (
+        ("train", dataset[1:5], dataset[4:7]),
+        ("train", replace(dataset, examples=(corrected[0], *others[:3])), dataset[4:7]),
+        ("validation", dataset[:4], dataset[4:8]),
+        ("validation", dataset[:4], replace(dataset, examples=(corrected[1], *others[4:]))),
+    )
+    for name, train, validation in cases:
+        with pytest.raises(ConfigError) as caught:
+            Segmenter.build(TINY).fit(train, validation, options, checkpoint=tmp_path, progress=False)
+        words = rf"holds a run with {name}='[0-9a-f]{{64}}', not '[0-9a-f]{{64}}'; give another folder, or call it as "
+        assert re.fullmatch(rf"{re.escape(str(tmp_path))} {words}before", str(caught.value))
 
 
 def test_a_damaged_checkpoint_is_named(dataset: CloudDataset, tmp_path: Path) -> None:

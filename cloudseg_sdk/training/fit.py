@@ -54,6 +54,7 @@ class TrainingData:
     validation: Samples
     names: tuple[str, ...]  # of the training images
     truth: list[tuple[RLE, ...]]  # of the validation images, at the metric's size
+    digests: dict[str, str]  # of names and labels, by "train" and "validation"
 
 
 def load_training_data(
@@ -61,7 +62,10 @@ def load_training_data(
 ) -> TrainingData:
     """Check that all fit the network, and read into memory what is not cached."""
     _head_shares(config, options.head_weights)
-    for name, dataset in (("train", train), ("validation", validation)):
+    datasets = {"train": train, "validation": validation}
+    for name, dataset in datasets.items():
+        if not isinstance(dataset, CloudDataset):
+            raise TypeError(f"{name} must be a CloudDataset, got {dataset!r:.80}")
         if dataset.classes != config.classes:
             raise DataError(f"{name} has the classes {dataset.classes}, the model {config.classes}")
         if not len(dataset):
@@ -71,7 +75,18 @@ def load_training_data(
         validation=Samples.of(validation, config, progress=progress),
         names=tuple(example.image.name for example in train),
         truth=[truth_at_metric_size(example.rles) for example in validation],
+        digests={name: _digest(dataset) for name, dataset in datasets.items()},
     )
+
+
+def _digest(dataset: CloudDataset) -> str:
+    """Return the SHA-256 of the images' names and their labels, in order."""
+    digest = hashlib.sha256()
+    for example in dataset:
+        digest.update(repr((example.image.name, [rle.shape for rle in example.rles])).encode())
+        for rle in example.rles:
+            digest.update(f"{len(rle.runs)} ".encode() + rle.runs.tobytes())
+    return digest.hexdigest()
 
 
 def fit_network(
@@ -252,6 +267,5 @@ def _describe(
 ) -> dict[str, Any]:
     """Return what decides the course of a run, in JSON values."""
     course = {name: value for name, value in options.to_dict().items() if name != "patience"}
-    images = hashlib.sha256("/".join(data.names).encode()).hexdigest()
     weights = hashlib.sha256(b"".join(array.tobytes() for array in network.get_weights())).hexdigest()
-    return {**config.to_dict(), **course, "devices": devices.count, "images": images, "initial_weights": weights}
+    return {**config.to_dict(), **course, "devices": devices.count, **data.digests, "initial_weights": weights}
