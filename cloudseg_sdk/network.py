@@ -106,6 +106,7 @@ class Network:
         self.config = config if level is None else config.pruned(level)
         self._whole = config
         self._saved = saved or Parts({}, None, {})
+        self.parity: Parity = self._saved.parity  # as measured when these weights were last written
         self._model = model
         self._choice = choice or Choice("keras")
         self._engine: Engine | None = None
@@ -155,11 +156,6 @@ class Network:
         return self._choice.arithmetic
 
     @property
-    def parity(self) -> Parity:
-        """How far engines are from Keras, as measured when the file was written."""
-        return self._saved.parity
-
-    @property
     def model(self) -> keras.Model:
         """The Keras network: scaled images in, class maps out."""
         with self._making:
@@ -199,10 +195,11 @@ class Network:
             return self._engine
 
     def forget_engine(self) -> None:
-        """Make a new Keras engine when next asked: this one runs the weights of before training."""
+        """Make a new Keras engine when next asked: this one, and parity, are of the weights before training."""
         if self._choice.engine != "keras":
             self._choice = Choice("keras")
         self._engine = None
+        self.parity = {}
 
     def digest(self) -> str:
         """Return the SHA-256 of the configuration and of the weights as they are now, or of a graph without weights."""

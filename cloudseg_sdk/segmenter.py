@@ -240,8 +240,8 @@ class Segmenter:
     def parity(self) -> dict[str, dict[str, float]]:
         """How far maps and presence of each engine and precision were at most from Keras' in float32.
 
-        Measured when the model was saved, with what was installed there; nothing for a model that was not, or by an
-        earlier release. An ensemble's members have it.
+        Measured when the model was saved, with what was installed there; nothing for a model that was not since it was
+        built or trained, or by an earlier release. An ensemble's members have it.
         """
         return {} if self._members else self._only_network().parity
 
@@ -252,7 +252,12 @@ class Segmenter:
 
     @property
     def model(self) -> keras.Model:
-        """The Keras network: scaled images in, class maps out (needs Keras and a backend)."""
+        """The Keras network: scaled images in, class maps out (needs Keras and a backend).
+
+        What is changed in it is saved, exported and trained on. Predictions follow at once on Keras in float32 alone: a
+        graph that OpenVINO or ONNX Runtime runs, and Keras' copy in bfloat16 once it has predicted, keep the weights of
+        before until the model is saved and loaded again. Thresholds, metrics and :attr:`parity` stay as they were.
+        """
         return self._only_network().model
 
     def fit(
@@ -590,6 +595,8 @@ class Segmenter:
         whole = Bundle(self.config, self._decision, {}, None, members=bundles) if self._members else bundles[0]
         write_bundle(Path(path), replace(whole, metrics=metrics, provenance=provenance), dtype)
         self._metrics, self._provenance = metrics, provenance
+        for network, part in zip(self._networks(), parts, strict=True):
+            network.parity = part.parity
 
     def export(self, path: str | Path, *, format: ExportFormat = "onnx") -> float:  # noqa: A002
         """Write the network for other programs, after checking that the file gives the same maps.

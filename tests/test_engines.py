@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,19 @@ import pytest
 from numpy.typing import NDArray
 from test_bundle import parts_of, write_parts
 
-from cloudseg_sdk import BundleError, CloudsegError, ConfigError, Decision, MissingExtraError, ModelConfig, Segmenter
+from cloudseg_sdk import (
+    BundleError,
+    CloudDataset,
+    CloudsegError,
+    ConfigError,
+    Decision,
+    MissingExtraError,
+    ModelConfig,
+    Segmenter,
+    TrainConfig,
+)
 from cloudseg_sdk.bundle import MANIFEST, read_bundle, write_bundle
+from cloudseg_sdk.config import CLOUD_CLASSES
 from cloudseg_sdk.graph import keep_outputs
 from cloudseg_sdk.inference import engines
 from cloudseg_sdk.inference.engines import Engine, KerasEngine, ONNXRuntimeEngine, OpenVINOEngine, Output
@@ -42,8 +54,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         noise = rng.normal(size=value.shape).astype(np.float32)
         variable.assign(np.abs(value + 0.15 * noise) if "variance" in variable.path else value + 0.15 * noise)
     segmenter.save(path, metrics={"dice": 0.5}, provenance={"data": "none"})
-    from dataclasses import replace
-
     write_bundle(path, replace(read_bundle(path), decision=DECISION), "float32")
     return path
 
@@ -90,12 +100,41 @@ def test_a_file_says_how_far_its_engines_are_from_keras(saved: Path, images: NDA
 
 def test_a_saved_models_parity_stays_while_nobody_changes_it(saved: Path, tmp_path: Path) -> None:
     parity = {"openvino": {"float32": 0.5}}
-    from dataclasses import replace
-
     write_bundle(tmp_path / "a.cloudseg", replace(read_bundle(saved), parity=parity), "float32")
     Segmenter.load(tmp_path / "a.cloudseg").save(tmp_path / "b.cloudseg")
     assert Segmenter.load(tmp_path / "b.cloudseg").parity == parity
     assert Segmenter.build(CONFIG).parity == {}
+
+
+def test_parity_is_of_the_weights_that_were_saved_last(tmp_path: Path, dataset_folder: Path) -> None:
+    segmenter = Segmenter.build(replace(CONFIG, classes=CLOUD_CLASSES))
+    assert segmenter.parity == {}
+    segmenter.save(tmp_path / "model.cloudseg")
+    again = Segmenter.load(tmp_path / "model.cloudseg")
+    assert again.parity == segmenter.parity != {}
+    dataset = CloudDataset.from_kaggle(dataset_folder, (140, 210))[:2]
+    again.fit(dataset, dataset, TrainConfig(epochs=1), progress=False)
+    assert again.parity == {}
+    segmenter.save(tmp_path / "half.cloudseg", dtype="float16")
+    assert Segmenter.load(tmp_path / "half.cloudseg").parity == segmenter.parity
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "follows"),
+    [("keras", "float32", True), ("keras", "bfloat16", False), ("openvino", "float32", False)],
+)
+def test_what_is_changed_in_the_model_is_saved_and_predicted_with_by_keras_alone(
+    engine: EngineName, precision: Precision, follows: bool, saved: Path, tmp_path: Path, images: NDArray[np.uint8]
+) -> None:
+    """As the docstring of Segmenter.model says."""
+    segmenter = Segmenter.load(saved, engine=engine, precision=precision)
+    before, digest = segmenter._running_engine().run(images), segmenter.table_settings()["model"]
+    kernel = segmenter.model.get_layer("conv11_1").kernel
+    kernel.assign(-kernel)
+    assert segmenter.table_settings()["model"] != digest
+    assert (distance(segmenter._running_engine().run(images), before) > 0) == follows
+    segmenter.save(tmp_path / "changed.cloudseg")
+    assert distance(engine_of(tmp_path / "changed.cloudseg", engine, precision).run(images), before) > 0.001
 
 
 def test_a_graph_that_disagrees_is_left_out_and_the_reason_said(
