@@ -29,10 +29,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import reprlib
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -72,7 +73,7 @@ class Bundle:
     graph
         ONNX bytes with all that it needs, or None.
     metrics, provenance
-        JSON values that describe how good the model is and where it comes from.
+        JSON objects (:func:`check_json`) that describe how good the model is and where it comes from.
     parity
         See :func:`cloudseg_sdk.parity.measure_parity`; empty in files of versions 1 and 2.
     graph_data
@@ -90,6 +91,28 @@ class Bundle:
     parity: dict[str, Any] = field(default_factory=dict)
     graph_data: bytes = b""
     members: tuple[Bundle, ...] = ()
+
+
+def check_json(name: str, value: object) -> None:
+    """Raise where `value` is no JSON object, or JSON would give it back with other keys."""
+    if not isinstance(value, dict):
+        raise BundleError(f"{name} must be a JSON object, a dict with text for keys; got {reprlib.repr(value)}")
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BundleError(f"{name} must hold JSON values: {error}") from error
+    for key in _keys(value):
+        if not isinstance(key, str):
+            raise BundleError(f"{name} must have text for keys, which JSON would make of {key!r}")
+
+
+def _keys(value: object) -> Iterator[object]:
+    """Yield the keys of all dicts in a JSON value."""
+    if isinstance(value, dict):
+        yield from value
+    if isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _keys(part)
 
 
 def write_bundle(path: Path, bundle: Bundle, dtype: Literal["float32", "float16"]) -> None:
@@ -119,10 +142,7 @@ def _pack(bundle: Bundle, dtype: Literal["float32", "float16"]) -> bytes:
         "parity": bundle.parity,
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
     }
-    try:
-        text = json.dumps(manifest, indent=2, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise BundleError(f"metrics and provenance must be JSON values: {error}") from error
+    text = json.dumps(manifest, indent=2, allow_nan=False)
     if len(text) > MAX_MANIFEST_BYTES:
         raise BundleError(
             f"metrics and provenance take {len(text):,} bytes as JSON, wanted at most {MAX_MANIFEST_BYTES:,}; keep "

@@ -67,7 +67,7 @@ def main() -> None:
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("cloudseg-demo"),
     count: Annotated[int, typer.Option(min=1, max=1000, help="Number of scenes.")] = 4,
-    seed: Annotated[int, typer.Option(help="Another seed gives other scenes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other scenes.")] = 0,
 ) -> None:
     """Make synthetic scenes and predict masks for them with the shipped model.
 
@@ -128,7 +128,7 @@ def train(
     tta: Annotated[
         Literal["none", "flips"], typer.Option(help="flips: calibrate for the average over mirror images.")
     ] = "none",
-    seed: Annotated[int, typer.Option(help="Of split, weights, order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of split, weights, order and augmentation.")] = 0,
     cache: Annotated[Path | None, typer.Option(help="Folder to keep decoded images in for the next run.")] = None,
     dtype: Annotated[Literal["float32", "float16"], typer.Option(help="How weights are stored.")] = "float32",
 ) -> None:

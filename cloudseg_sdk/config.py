@@ -273,6 +273,12 @@ def check_members(configs: Sequence[ModelConfig]) -> None:
                 )
 
 
+def check_seed(seed: int) -> None:
+    """Raise where Keras has no such seed."""
+    if type(seed) is not int or not 0 <= seed < 1 << 32:
+        raise ConfigError(f"seed must be a whole number from 0 to {(1 << 32) - 1}, got {seed!r}")
+
+
 def check_tta(tta: str) -> None:
     """Raise where `tta` is none of the test-time augmentations."""
     if tta not in get_args(TTA):

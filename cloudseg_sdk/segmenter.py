@@ -8,8 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from cloudseg_sdk.bundle import Bundle, find_bundle, read_bundle, write_bundle
-from cloudseg_sdk.config import CLOUD_CLASSES, TTA, Decision, ModelConfig, check_members, check_tta
+from cloudseg_sdk.bundle import Bundle, check_json, find_bundle, read_bundle, write_bundle
+from cloudseg_sdk.config import (
+    CLOUD_CLASSES,
+    TTA,
+    Decision,
+    ModelConfig,
+    check_classes,
+    check_members,
+    check_seed,
+    check_tta,
+)
 from cloudseg_sdk.data.sources import Images, Source
 from cloudseg_sdk.errors import CloudsegError, ConfigError, DataError
 from cloudseg_sdk.exporting import SUFFIXES, ExportFormat, export_network, read_exported
@@ -73,10 +82,13 @@ class Segmenter:
 
         Raises
         ------
+        ConfigError
+            Where the seed is no whole number from 0 to 2**32 - 1.
         CloudsegError
             Where the encoder's weights cannot be downloaded, or do not fit.
         """
         config = config or ModelConfig()
+        check_seed(seed)
         keras = import_keras()
         from cloudseg_sdk.models.encoders import load_encoder_weights
         from cloudseg_sdk.models.unetpp import build_network
@@ -116,6 +128,8 @@ class Segmenter:
         if len(members) < 2:
             raise ConfigError(f"an ensemble needs at least 2 members, got {len(members)}")
         for number, member in enumerate(members, start=1):
+            if not isinstance(member, Segmenter):
+                raise TypeError(f"member {number} must be a Segmenter, got {member!r:.80}")
             if member.members:
                 raise ConfigError(f"member {number} is an ensemble itself; give its .members instead")
         check_members([member.config for member in members])
@@ -197,7 +211,10 @@ class Segmenter:
         ------
         BundleError
             Where the file cannot be read, or is not of that network.
+        ConfigError
+            Where the classes are not a tuple of different names.
         """
+        check_classes(classes)
         import_keras()
         from cloudseg_sdk.models.legacy import read_legacy
 
@@ -315,7 +332,9 @@ class Segmenter:
         from cloudseg_sdk.training.devices import Devices
         from cloudseg_sdk.training.fit import fit_network, load_training_data
 
-        config = config or TrainConfig()
+        config = TrainConfig() if config is None else config
+        if not isinstance(config, TrainConfig):
+            raise TypeError(f"config must be a TrainConfig, got {config!r:.80}")
         shared = Devices(devices, config.batch_size)
         folder = None if checkpoint is None else Path(checkpoint)
         data = load_training_data(self.config, train, validation, config, progress=progress)
@@ -581,12 +600,19 @@ class Segmenter:
         dtype
             How kernels are stored; float16 halves the file.
         metrics, provenance
-            JSON values to keep with the model; None keeps what it has.
+            JSON objects to keep with the model: dicts with text for keys. None keeps what it has.
+
+        Raises
+        ------
+        BundleError
+            Where metrics or provenance are anything else; before any work.
         """
         if dtype not in ("float32", "float16"):
             raise ValueError(f'dtype must be "float32" or "float16", got {dtype!r}')
         metrics = self._metrics if metrics is None else metrics
         provenance = self._provenance if provenance is None else provenance
+        check_json("metrics", metrics)
+        check_json("provenance", provenance)
         opened = self._members or (self,)
         parts = [part._only_network().parts(dtype) for part in opened]
         for without_graph in {part.without_graph for part in parts} - {""}:
@@ -660,6 +686,10 @@ class Segmenter:
         return run_images((example.image for example in dataset), engine, self.config, options)
 
     def _check_classes(self, dataset: CloudDataset) -> None:
+        from cloudseg_sdk.data.dataset import CloudDataset
+
+        if not isinstance(dataset, CloudDataset):
+            raise TypeError(f"dataset must be a CloudDataset, got {dataset!r:.80}")
         if dataset.classes != self.classes or not len(dataset):
             raise DataError(f"wanted images with the classes {self.classes}, got {len(dataset)} with {dataset.classes}")
 

@@ -18,7 +18,7 @@ import pytest
 
 from cloudseg_sdk import BundleError, ConfigError, Decision, ModelConfig, Segmenter
 from cloudseg_sdk.bundle import FORMAT_VERSION, GRAPH, MANIFEST, WEIGHTS, Bundle, read_bundle, write_bundle
-from cloudseg_sdk.network import EngineName
+from cloudseg_sdk.network import EngineName, Network
 
 Parts = dict[str, bytes]
 
@@ -277,24 +277,45 @@ def test_a_file_of_format_version_2_must_have_the_fields_of_version_2(path: Path
 # --- saving whole or not at all ---
 
 
+NESTED: list[Any] = [1]
+NESTED.append(NESTED)
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (float("nan"), "Out of range float values are not JSON compliant"),
-        ({1, 2}, "Object of type set is not JSON serializable"),
-        (np.float32(1), "Object of type float32 is not JSON serializable"),
-        (b"1", "Object of type bytes is not JSON serializable"),
+        ([1], "must be a JSON object, a dict with text for keys; got [1]"),
+        ("text", "must be a JSON object, a dict with text for keys; got 'text'"),
+        (np.ones(2), "must be a JSON object, a dict with text for keys; got array([1., 1.])"),
+        ({1: 2}, "must have text for keys, which JSON would make of 1"),
+        ({"a": ({"b": 1, None: 2},)}, "must have text for keys, which JSON would make of None"),
+        ({("a", 1): 2}, "must hold JSON values: keys must be str, int, float, bool or None, not tuple"),
+        ({"a": float("nan")}, "must hold JSON values: Out of range float values are not JSON compliant"),
+        ({"a": {1, 2}}, "must hold JSON values: Object of type set is not JSON serializable"),
+        ({"a": np.float32(1)}, "must hold JSON values: Object of type float32 is not JSON serializable"),
+        ({"a": np.ones(2)}, "must hold JSON values: Object of type ndarray is not JSON serializable"),
+        ({"a": b"1"}, "must hold JSON values: Object of type bytes is not JSON serializable"),
+        ({"a": NESTED}, "must hold JSON values: Circular reference detected"),
     ],
-    ids=["nan", "set", "float32", "bytes"],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_json_cannot_hold_is_refused_and_the_old_file_stays(
-    path: Path, bundle: Bundle, value: Any, words: str
+@pytest.mark.parametrize("name", ["metrics", "provenance"])
+def test_what_json_cannot_hold_is_refused_before_any_work_and_the_old_file_stays(
+    tiny_bundle: Path, path: Path, name: str, value: Any, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = path.read_bytes()
-    with pytest.raises(BundleError, match=f"^metrics and provenance must be JSON values: {words}"):
-        write_bundle(path, dataclasses.replace(bundle, metrics={"dice": value}), "float32")
+    segmenter, old = Segmenter.load(tiny_bundle), path.read_bytes()
+    monkeypatch.setattr(Network, "parts", None)  # the first that is done
+    with pytest.raises(BundleError, match=f"^{re.escape(f'{name} {words}')}"):
+        segmenter.save(path, **{name: value})
     assert path.read_bytes() == old
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_json_objects_come_back(tiny_bundle: Path, tmp_path: Path) -> None:
+    value = {"": None, "ü": [1, 2.5, True, {"a": {}}]}
+    Segmenter.load(tiny_bundle).save(tmp_path / "model.cloudseg", metrics=value, provenance={})
+    again = Segmenter.load(tmp_path / "model.cloudseg")
+    assert (again.metrics, again.provenance) == (value, {})
 
 
 def test_a_manifest_that_no_reader_would_take_is_not_written(path: Path, bundle: Bundle) -> None:

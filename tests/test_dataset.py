@@ -327,11 +327,26 @@ def test_lists_that_do_not_fit_are_refused(image: Path, tmp_path: Path) -> None:
         assert str(caught.value) == words
 
 
-@pytest.mark.parametrize("classes", [("x", "x"), ("x", "")])
-def test_classes_must_be_different_names(image: Path, classes: tuple[str, ...]) -> None:
-    with pytest.raises(ConfigError) as caught:
-        CloudDataset.from_masks([image], [np.zeros(SHAPE, int)], classes)
-    assert str(caught.value) == f"classes must be a tuple of different names, got {classes!r}"
+@pytest.mark.parametrize("classes", [("x", "x"), ("x", ""), "xy", 3, ()])
+def test_classes_must_be_different_names(image: Path, classes: Any) -> None:
+    reads: tuple[Callable[[], CloudDataset], ...] = (
+        lambda: CloudDataset.from_masks([image], [np.zeros(SHAPE, int)], classes),
+        lambda: CloudDataset.from_kaggle(image.parent, SHAPE, classes),
+    )
+    for read in reads:
+        with pytest.raises(ConfigError) as caught:
+            read()
+        assert str(caught.value) == f"classes must be a tuple of different names, got {classes!r}"
+
+
+@pytest.mark.parametrize("mask", [[[0, 1], [1, 0]], None, 1, b"a.png"], ids=repr)
+def test_a_mask_that_is_neither_array_nor_path_is_named(image: Path, mask: Any) -> None:
+    with pytest.raises(TypeError) as caught:
+        CloudDataset.from_masks([image], [mask], AB)
+    assert str(caught.value) == (
+        f"mask of {image}: wanted an array or the path of an image file, got a {type(mask).__name__}; numpy.array "
+        "makes an array of nested lists"
+    )
 
 
 # --- COCO ---

@@ -161,6 +161,8 @@ def test_members_that_have_no_common_mean_are_refused(ensemble: Segmenter) -> No
     ):
         with pytest.raises(ConfigError, match=f"^{re.escape(words)}$"):
             Segmenter.ensemble(members)
+    with pytest.raises(TypeError, match=r"^member 2 must be a Segmenter, got 'clouds'$"):
+        Segmenter.ensemble([first, "clouds"])  # type: ignore[list-item]
 
 
 # Damaged files

@@ -188,6 +188,11 @@ def test_what_is_not_the_notebooks_network_is_refused(
     assert str(caught.value).replace(str(path), "PATH").startswith(words)
 
 
+def test_classes_that_are_no_names_are_refused_and_the_file_is_not_blamed(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^classes must be a tuple of different names, got 'abcd'$"):
+        Segmenter.from_legacy(unpacked("whole", tmp_path), classes="abcd")  # type: ignore[arg-type]
+
+
 def test_arrays_that_claim_too_much_are_refused_unread(tmp_path: Path) -> None:
     path = unpacked("weights", tmp_path)
     with h5py.File(path, "r+") as file:

@@ -432,6 +432,11 @@ def test_a_loss_that_is_no_number_names_its_batch(dataset: CloudDataset) -> None
         ({"ema": float("nan")}, "ema must be at least 0 and below 1, got nan"),
         ({"encoder_rate": 0}, "encoder_rate must be a positive number, got 0"),
         ({"frozen_stages": -1}, "frozen_stages must be None or a whole number of at least 0, got -1"),
+        ({"head_weights": 1.0}, "head_weights must be None or a tuple of numbers, got 1.0"),
+        ({"head_weights": [1, 2]}, "head_weights must be None or a tuple of numbers, got [1, 2]"),
+        ({"head_weights": ("1", True)}, "head_weights must be None or a tuple of numbers, got ('1', True)"),
+        ({"seed": -1}, "seed must be a whole number from 0 to 4294967295, got -1"),
+        ({"seed": 2**32}, "seed must be a whole number from 0 to 4294967295, got 4294967296"),
         ({"patience": 0}, "patience must be None or a whole number of at least 1, got 0"),
         ({"precision": "float16"}, "precision must be one of auto, float32, bfloat16, got 'float16'"),
     ],
@@ -440,3 +445,4 @@ def test_what_no_run_can_have(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         TrainConfig(**options)
     assert str(caught.value) == words
+    assert TrainConfig(seed=2**32 - 1, head_weights=(1, 0.5)).seed == 2**32 - 1

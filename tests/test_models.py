@@ -333,6 +333,13 @@ def test_the_default_preset_trains_heads_at_half_resolution() -> None:
     assert [tensor.shape for tensor in network.outputs] == [(None, 128, 192, 4)] * 3
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.0, None])
+def test_a_seed_that_keras_has_not_is_named(seed: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Segmenter.build(TINY, seed=seed)
+    assert str(caught.value) == f"seed must be a whole number from 0 to 4294967295, got {seed!r}"
+
+
 def test_one_seed_gives_the_same_weights_and_another_gives_others() -> None:
     first, again, other = (get_weights(Segmenter.build(TINY, seed=seed).model) for seed in (3, 3, 4))
     kernels = [path for path in first if path.endswith("kernel")]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,6 +121,14 @@ def test_nothing_of_an_image_is_in_two_parts(tmp_path: Path) -> None:
     assert str(caught.value) == "6 parts need at least 6 different images, got 5 of 8"
     with pytest.raises(DataError, match=r"^2 parts need at least 2 different images, got 1 of 3$"):
         CloudDataset(tuple(examples[index] for index in (0, 2, 4)), CLASSES).split()
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, True, None, "1"])
+@pytest.mark.parametrize("name", ["split", "folds", "plot"])
+def test_a_seed_that_is_none_is_refused(files: list[Path], name: str, seed: Any) -> None:
+    with pytest.raises(DataError) as caught:
+        getattr(dataset_of([(True, False, False)] * 9, files), name)(seed=seed)
+    assert str(caught.value) == f"seed must be a whole number of at least 0, got {seed!r}"
 
 
 @pytest.mark.parametrize("count", [1, 0, -3, 2.0, True, "5"])

@@ -598,6 +598,21 @@ def test_a_bad_option_is_named(bad: dict[str, Any], train: CloudDataset) -> None
         Segmenter.build(FLAT).fit(train, train, TrainConfig(**{"epochs": 1, **bad}), progress=False)
 
 
+def test_what_is_no_dataset_and_no_configuration_is_named(train: CloudDataset) -> None:
+    segmenter: Any = Segmenter.build(FLAT)
+    cases: tuple[tuple[Callable[[], Any], str], ...] = (
+        (lambda: segmenter.fit("clouds/", train), "train must be a CloudDataset, got 'clouds/'"),
+        (lambda: segmenter.fit(train, [1]), "validation must be a CloudDataset, got [1]"),
+        (lambda: segmenter.fit(train, train, {}), "config must be a TrainConfig, got {}"),
+        (lambda: segmenter.calibrate("clouds/"), "dataset must be a CloudDataset, got 'clouds/'"),
+        (lambda: segmenter.evaluate(None), "dataset must be a CloudDataset, got None"),
+    )
+    for call, words in cases:
+        with pytest.raises(TypeError) as caught:
+            call()
+        assert str(caught.value) == words
+
+
 def test_ctrl_c_keeps_the_best_weights_so_far(train: CloudDataset) -> None:
     segmenter = Segmenter.build(FLAT, seed=0)
     segmenter.calibrate(train[:3])

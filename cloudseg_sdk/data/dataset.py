@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -79,10 +79,13 @@ class CloudDataset(Sequence[Example]):
 
         Raises
         ------
+        ConfigError
+            Where the classes are not different names.
         DataError
             For a missing file or image, a malformed row (with its line), an unknown class, a doubled or missing row.
         """
-        return cls(read_kaggle(Path(folder), label_shape, tuple(classes)), tuple(classes))
+        names = _as_names(classes)
+        return cls(read_kaggle(Path(folder), label_shape, names), names)
 
     @classmethod
     def from_masks(
@@ -102,10 +105,15 @@ class CloudDataset(Sequence[Example]):
 
         Raises
         ------
+        ConfigError
+            Where the classes are not different names.
         DataError
             Where numbers differ, a file is missing or doubled, or a mask has another shape or unknown values.
+        TypeError
+            Where a mask is neither an array nor a path.
         """
-        return cls(read_masks([Path(image) for image in images], masks, tuple(classes)), tuple(classes))
+        names = _as_names(classes)
+        return cls(read_masks([Path(image) for image in images], masks, names), names)
 
     @classmethod
     def from_coco(cls, annotations: str | Path, images: str | Path) -> CloudDataset:
@@ -189,8 +197,9 @@ class CloudDataset(Sequence[Example]):
         Raises
         ------
         DataError
-            Where the fraction is out of range, or there are no two different images.
+            Where the fraction or the seed is out of range, or there are no two different images.
         """
+        _check_seed(seed)
         if not 0 < validation < 1 or len(self) < 2:
             raise DataError(
                 f"a split needs a fraction between 0 and 1 and at least 2 images, got {validation!r} of {len(self)}"
@@ -212,8 +221,9 @@ class CloudDataset(Sequence[Example]):
         Raises
         ------
         DataError
-            Where there are fewer different images than folds.
+            Where there are fewer different images than folds, or the seed is below 0.
         """
+        _check_seed(seed)
         if type(count) is not int or count < 2:
             raise DataError(f"the number of folds must be a whole number of at least 2, got {count!r}")
         return [self._part(fold) for fold in deal_folds(self.examples, count, seed)]
@@ -224,6 +234,7 @@ class CloudDataset(Sequence[Example]):
 
         if count < 1:
             raise DataError(f"count must be at least 1, got {count!r}")
+        _check_seed(seed)
         order = np.random.default_rng(seed).permutation(len(self))[:count]
         return plot_examples(self._take(np.sort(order)).examples, self.classes)
 
@@ -233,3 +244,16 @@ class CloudDataset(Sequence[Example]):
 
     def _take(self, indices: NDArray[np.intp]) -> CloudDataset:
         return replace(self, examples=tuple(self.examples[index] for index in indices))
+
+
+def _as_names(classes: Any) -> tuple[str, ...]:
+    """Return `classes` as a tuple; text alone, which is a sequence of letters, is refused."""
+    is_list = isinstance(classes, Iterable) and not isinstance(classes, str)
+    names: tuple[str, ...] = tuple(classes) if is_list else classes
+    check_classes(names)
+    return names
+
+
+def _check_seed(seed: int) -> None:
+    if type(seed) is not int or seed < 0:
+        raise DataError(f"seed must be a whole number of at least 0, got {seed!r}")

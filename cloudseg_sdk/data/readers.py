@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import os
 import re
 import reprlib
 from collections import Counter, defaultdict
@@ -189,6 +190,11 @@ def _is_file(path: Path) -> bool:
 
 
 def _encode_classes(mask: NDArray[Any] | str | Path, classes: tuple[str, ...], place: str) -> tuple[RLE, ...]:
+    if not isinstance(mask, np.ndarray | str | os.PathLike):
+        raise TypeError(
+            f"{place}: wanted an array or the path of an image file, got a {type(mask).__name__}; numpy.array makes an "
+            "array of nested lists"
+        )
     array = mask if isinstance(mask, np.ndarray) else _read_mask(Path(mask))
     if array.dtype.kind not in "biuf" or array.size == 0:
         raise DataError(f"{place}: wanted numbers and at least one pixel, got {array.dtype} of shape {array.shape}")

@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
+from cloudseg_sdk.config import check_seed
 from cloudseg_sdk.data.augment import Augmentation
 from cloudseg_sdk.errors import ConfigError
 
@@ -18,7 +19,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Keep = Literal["best", "last"]
 
 _CHOICES = {"schedule": get_args(Schedule), "precision": get_args(Precision), "keep": get_args(Keep)}
-_COUNTS = {"epochs": 1, "batch_size": 1, "seed": 0, "patience": 1, "frozen_stages": 0}  # and the least of each
+_COUNTS = {"epochs": 1, "batch_size": 1, "patience": 1, "frozen_stages": 0}  # and the least of each
 _POSITIVE = ("learning_rate", "epsilon", "encoder_rate", "clip_norm")
 _NOT_NEGATIVE = ("weight_decay", "presence_weight")
 _OPTIONAL = ("patience", "frozen_stages", "clip_norm")
@@ -112,6 +113,9 @@ class TrainConfig:
                 raise ConfigError(f"{name} must be 0 or a positive number, got {getattr(self, name)!r}")
         if not _is_finite(self.ema) or not 0 <= self.ema < 1:
             raise ConfigError(f"ema must be at least 0 and below 1, got {self.ema!r}")
+        if self.head_weights is not None and not _are_numbers(self.head_weights):
+            raise ConfigError(f"head_weights must be None or a tuple of numbers, got {self.head_weights!r}")
+        check_seed(self.seed)
         if not isinstance(self.augmentation, Augmentation):
             raise ConfigError(f"augmentation must be an Augmentation, got {self.augmentation!r}")
         if not (self.loss in get_args(LossName) if isinstance(self.loss, str) else _is_keras_loss(self.loss)):
@@ -154,6 +158,12 @@ class TrainConfig:
 
 def _is_finite(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def _are_numbers(values: object) -> bool:
+    return isinstance(values, tuple) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in values
+    )
 
 
 def _may_lack(name: str, value: object) -> bool:
