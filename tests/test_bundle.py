@@ -626,7 +626,8 @@ def test_weights_without_a_convolution_are_refused_before_a_network_is_built(tin
     saved = read_bundle(tiny_bundle)
     weights = {name: array for name, array in saved.weights.items() if not name.startswith("conv1")}
     write_bundle(tmp_path / "model.cloudseg", dataclasses.replace(saved, weights=weights), "float32")
-    with pytest.raises(BundleError, match=r"^the weights do not fit the configuration: missing \['conv1._2/kernel'\]"):
+    words = r"model\.cloudseg: the weights do not fit the configuration: missing \['conv1._2/kernel'\]"
+    with pytest.raises(BundleError, match=words):
         Segmenter.load(tmp_path / "model.cloudseg", engine="keras")
 
 
