@@ -573,6 +573,23 @@ def test_a_submission_byte_for_byte(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["b\rc.jpg", "b\nc.jpg", "b\r\nc.jpg", "b\r", '"\r",\n"'])
+def test_names_with_line_ends_are_one_cell(tmp_path: Path, name: str) -> None:
+    failed = Prediction(f"x{name}", ("A", "B"), error=f"cannot read x{name}")
+    Predictions((dataclasses.replace(SUBMITTED, source=name), failed)).to_csv(tmp_path / "out.csv")
+    Predictions((dataclasses.replace(SUBMITTED, source=name),)).to_submission(tmp_path / "submission.csv")
+    for file, wanted in {
+        "out.csv": {"source": [name, name, f"x{name}"], "error": ["", "", f"cannot read x{name}"]},
+        "submission.csv": {"Image_Label": [f"{name}_A", f"{name}_B"], "EncodedPixels": ["1 3 10 5", ""]},
+    }.items():
+        table = pd.read_csv(tmp_path / file, keep_default_na=False)
+        with (tmp_path / file).open(newline="") as opened:
+            rows = list(csv.DictReader(opened))
+        for column, cells in wanted.items():
+            assert table[column].tolist() == cells
+            assert [row[column] for row in rows] == cells
+
+
 def test_a_submission_keeps_the_order_of_the_sample(tmp_path: Path) -> None:
     sample = tmp_path / "sample.csv"
     sample.write_text("Image_Label,EncodedPixels\nb.jpg_B,1 1\na.jpg_B,1 1\nb.jpg_A,1 1\na.jpg_A,1 1\n")

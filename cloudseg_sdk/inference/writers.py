@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from cloudseg_sdk.inference.prediction import Prediction
 
+_CRLF = "\r\n"
 _AT_ONCE = 64  # images; also those of a row group of Parquet
 _COLUMNS = ("source", "class", "score", "area", "height", "width", "rle", "error")
 _NUMBERS = {"score": "float64", "area": "Int64", "height": "Int64", "width": "Int64"}  # the others are text
@@ -45,13 +47,27 @@ def make_frame(items: Sequence[Prediction]) -> pd.DataFrame:
 
 def write_csv(items: Iterable[Prediction], path: Path) -> None:
     """Write the table as CSV; see :meth:`cloudseg_sdk.Predictions.to_csv`."""
+    with _open_csv(path) as file:
+        for number, some in enumerate(_batches(items)):
+            make_frame(some).to_csv(file, index=False, header=number == 0, lineterminator=_CRLF)
+
+
+class _Rows(io.TextIOWrapper):
+    """A file whose rows end in LF although csv is told CRLF: told LF, Python 3.11 leaves a cell with CR unquoted."""
+
+    def write(self, row: str) -> int:
+        return super().write(row.removesuffix(_CRLF) + "\n")
+
+
+@contextmanager
+def _open_csv(path: Path) -> Iterator[_Rows]:
+    """Open a file for rows that end in `_CRLF`, each written by one call, as the csv module does."""
     with (
         atomic_path(path) as temporary,
         # surrogateescape: a file's name may be bytes that are no UTF-8; they are written as they are.
-        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        _Rows(temporary.open("wb"), newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
-        for number, some in enumerate(_batches(items)):
-            make_frame(some).to_csv(file, index=False, header=number == 0, lineterminator="\n")
+        yield file
 
 
 def _batches(items: Iterable[Prediction]) -> Iterator[Sequence[Prediction]]:
@@ -165,11 +181,8 @@ def write_submission(items: Sequence[Prediction], path: Path, sample: Path | Non
             f"{sample} has {len(keys)} rows, predicted are {len(cells)}; "
             f"not predicted {missing[:3] or 'none'}, not in the sample {extra[:3] or 'none'}"
         )
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
+    with _open_csv(path) as file:
+        writer = csv.writer(file, lineterminator=_CRLF)
         writer.writerow(("Image_Label", "EncodedPixels"))
         writer.writerows((key, cells[key]) for key in keys)
 
