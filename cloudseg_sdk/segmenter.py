@@ -554,8 +554,9 @@ class Segmenter:
     def table_settings(self, **options: Unpack[PredictOptions]) -> dict[str, Any]:
         """Return what tables of predictions depend on, but for their images, as JSON values.
 
-        That is the SHA-256 of each network's configuration and weights, its classes, engine and precision, thresholds
-        and options. Bulk jobs keep it in their manifest, and refuse to go on with another.
+        That is the SHA-256 of each network's configuration and weights, the classes, engine and precision (of an
+        ensemble, each member's), thresholds and options. Bulk jobs keep it in their manifest, and refuse to go on with
+        another.
 
         Raises
         ------
@@ -567,11 +568,13 @@ class Segmenter:
         chosen = choose_options(options, self.config, self._decision, engine)
         if chosen.probabilities:
             raise ValueError("tables do not hold probabilities; stream(..., probabilities=True) yields them")
+        networks = self._networks()
+        engines, precisions = [one.engine.name for one in networks], [one.precision for one in networks]
         return {
-            "model": [network.digest() for network in self._networks()],
+            "model": [network.digest() for network in networks],
             "classes": self.classes,
-            "engine": engine.name,
-            "precision": self._networks()[0].precision,
+            "engine": engines if self._members else engines[0],
+            "precision": precisions if self._members else precisions[0],
             "output_size": chosen.output_size,
             "windows": None if chosen.windows is None else [*chosen.windows.size, chosen.windows.overlap],
             **chosen.decision.to_dict(),

@@ -34,6 +34,7 @@ from cloudseg_sdk import (
 )
 from cloudseg_sdk.bundle import read_bundle, write_bundle
 from cloudseg_sdk.inference.bulk import BulkJob, run_job
+from cloudseg_sdk.inference.engines import has_bfloat16, import_openvino
 from cloudseg_sdk.inference.parts import BulkReport
 
 COUNT = 60
@@ -481,6 +482,39 @@ def test_another_model_or_threshold_is_refused(scenes: Path, tmp_path: Path, who
         assert files(folder) == whole
 
 
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        pytest.param(
+            {"precision": "bfloat16"},
+            "precision=['float32', 'float32'], not ['float32', 'bfloat16']",
+            marks=pytest.mark.skipif(
+                not has_bfloat16(import_openvino().Core()), reason="this CPU does not compute in bfloat16"
+            ),
+        ),
+        ({"engine": "keras"}, "engine=['openvino', 'openvino'], not ['openvino', 'keras']"),
+    ],
+)
+def test_an_ensemble_with_a_member_run_otherwise_is_refused(
+    segmenter: Segmenter, scenes: Path, tmp_path: Path, other: dict[str, Any], words: str
+) -> None:
+    folder = tmp_path / "out.csv"
+    images = [str(path) for path in sorted(scenes.iterdir())[:2]]
+    predict(Segmenter.ensemble([segmenter, segmenter]), folder, images)
+    before = files(folder)
+    mixed = Segmenter.ensemble([segmenter, Segmenter.load(bulk_job.BUNDLE, **other)])
+    with pytest.raises(ConfigError) as caught:
+        predict(mixed, folder, images)
+    assert str(caught.value) == f"{folder} holds a job with {words}; give another folder, or call it as before"
+    assert files(folder) == before
+
+
+def test_the_manifest_counts_in_numbers(segmenter: Segmenter, scenes: Path, tmp_path: Path) -> None:
+    predict(segmenter, tmp_path / "out.csv", [str(scenes / "00.png"), "gone.png"], part_size=1)
+    parts = json.loads((tmp_path / "out.csv" / MANIFEST).read_text())["parts"]
+    assert [repr(part["errors"]) for part in parts] == ["0", "1"]
+
+
 def test_shards_of_different_jobs_do_not_mix(segmenter: Segmenter, scenes: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out.csv"
     predict(segmenter, folder, scenes, shard=(0, 2))
@@ -566,6 +600,11 @@ def test_a_name_that_is_no_utf8_is_a_row_of_csv(segmenter: Segmenter, tmp_path: 
     report = predict(segmenter, tmp_path / "out.csv", [os.fsdecode(b"gone-\xff.png")])
     assert report == BulkReport(1, 1, 1)
     assert b"gone-\xff.png" in (tmp_path / "out.csv" / "part-0000-000000.csv").read_bytes()
+
+
+def test_a_name_with_a_carriage_return_is_one_row_of_csv(segmenter: Segmenter, tmp_path: Path) -> None:
+    predict(segmenter, tmp_path / "out.csv", ["gone\r1.png", "gone2.png"])
+    assert read_csvs(tmp_path / "out.csv")["source"].tolist() == ["gone\r1.png", "gone2.png"]
 
 
 def test_a_missing_pyarrow_is_told_before_anything_is_written(

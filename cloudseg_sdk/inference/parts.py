@@ -57,7 +57,7 @@ class Parts:
         def counted() -> Iterator[Prediction]:
             for item in items:
                 failed = item.error is not None
-                number.update(images=1, rows=1 if failed else len(item.rles), errors=failed)
+                number.update(images=1, rows=1 if failed else len(item.rles), errors=int(failed))
                 yield item
 
         with _writing(self._folder, self._shard):
