@@ -29,8 +29,8 @@ from cloudseg_sdk.inference.parts import BulkReport, Parts, open_parts
 from cloudseg_sdk.inference.prediction import Prediction
 from cloudseg_sdk.inference.progress import Bar
 from cloudseg_sdk.inference.writers import make_table
-from cloudseg_sdk.network import EngineName, Precision
-from cloudseg_sdk.segmenter import Segmenter
+from cloudseg_sdk.network import Choice, EngineName, Precision
+from cloudseg_sdk.segmenter import open_model
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +56,8 @@ class BatchPredictor:
     """Predicts batches of images in an actor of Ray Data, which loads the model once.
 
     Its table has the rows and columns of :meth:`cloudseg_sdk.Predictions.to_frame`: an image that cannot be read is a
-    row with its error. On a CPU the network runs on as many cores as Ray has reserved for the actor.
+    row with its error. On a CPU the network runs on as many cores as Ray has reserved for the actor, but with Keras,
+    whose backends have settings of their own for that.
 
     Parameters
     ----------
@@ -95,12 +96,10 @@ class BatchPredictor:
         level: int | None = None,
         **options: Unpack[PredictOptions],
     ) -> None:
-        threads = None if engine == "keras" or device == "gpu" else _reserved_cpus()
-        if threads is not None:
-            cv2.setNumThreads(threads)
-        self._segmenter = Segmenter.load(
-            model, engine=engine, precision=precision, device=device, level=level, threads=threads
-        )
+        cores = None if device == "gpu" else _reserved_cpus()
+        if cores is not None:
+            cv2.setNumThreads(cores)
+        self._segmenter = open_model(model, Choice(engine, precision, device, reserved=cores), level)
         self._options = options
         self.settings = self._segmenter.table_settings(**options)
 

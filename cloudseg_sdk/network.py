@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -37,12 +37,17 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class Choice:
-    """What is to run a network, and how; see :meth:`cloudseg_sdk.Segmenter.load`."""
+    """What is to run a network, and how; see :meth:`cloudseg_sdk.Segmenter.load`.
+
+    `reserved` are cores to compute on that no user asked for: of those the engine that is chosen takes what it can be
+    told, where `threads` are refused by one that takes none.
+    """
 
     engine: EngineName = "auto"
     precision: Precision = "auto"
     device: Device | None = None
     threads: int | None = None
+    reserved: int | None = None
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -118,7 +123,8 @@ class Network:
         name = choice.engine
         if name == "auto":
             name = "keras" if choice.device == "gpu" or bundle.graph is None else "openvino"
-        choice = Choice(name, choice.precision, choice.device, choice.threads)
+        choice = replace(choice, engine=name)
+        threads = choice.threads or choice.reserved
         saved = Parts(bundle.weights, bundle.graph, bundle.parity, bundle.graph_data)
         network = cls(bundle.config, saved=saved, level=level, choice=choice)
         if name == "keras":
@@ -136,11 +142,9 @@ class Network:
         engine: OpenVINOEngine | ONNXRuntimeEngine
         with naming(file):
             if name == "openvino":
-                engine = OpenVINOEngine(
-                    bundle.graph, head, choice.arithmetic, bundle.graph_data, threads=choice.threads
-                )
+                engine = OpenVINOEngine(bundle.graph, head, choice.arithmetic, bundle.graph_data, threads=threads)
             else:
-                engine = ONNXRuntimeEngine(bundle.graph, head, choice.device, threads=choice.threads)
+                engine = ONNXRuntimeEngine(bundle.graph, head, choice.device, threads=threads)
         _check_shapes(engine.shapes, network.config, file)
         network._engine = engine
         return network

@@ -180,13 +180,7 @@ class Segmenter:
         MissingExtraError
             Where the engine is not installed; the message says how to install it.
         """
-        choice = Choice(engine, precision, device, threads)
-        bundle = _read_model(find_bundle(model))
-        parts = bundle.members or (bundle,)
-        networks = [Network.open(part, choice, level, model) for part in parts]
-        check_members([network.config for network in networks])  # a level may have cost some their presence head
-        opened = tuple(cls(network, saved=part) for network, part in zip(networks, parts, strict=True))
-        return cls(None, members=opened, saved=bundle) if bundle.members else opened[0]
+        return open_model(model, Choice(engine, precision, device, threads), level)
 
     @classmethod
     def from_legacy(
@@ -695,6 +689,16 @@ class Segmenter:
             raise TypeError(f"dataset must be a CloudDataset, got {dataset!r:.80}")
         if dataset.classes != self.classes or not len(dataset):
             raise DataError(f"wanted images with the classes {self.classes}, got {len(dataset)} with {dataset.classes}")
+
+
+def open_model(model: str | Path, choice: Choice, level: int | None) -> Segmenter:
+    """Do what :meth:`Segmenter.load` does."""
+    bundle = _read_model(find_bundle(model))
+    parts = bundle.members or (bundle,)
+    networks = [Network.open(part, choice, level, model) for part in parts]
+    check_members([network.config for network in networks])  # a level may have cost some their presence head
+    opened = tuple(Segmenter(network, saved=part) for network, part in zip(networks, parts, strict=True))
+    return Segmenter(None, members=opened, saved=bundle) if bundle.members else opened[0]
 
 
 def _read_model(path: Path) -> Bundle:

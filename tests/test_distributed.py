@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import pyarrow.parquet as pq
 import pytest
 from image_files import write_scenes
 
-from cloudseg_sdk import CloudsegError, ConfigError, DataError, ImageError, MissingExtraError, Segmenter
+from cloudseg_sdk import CloudsegError, ConfigError, DataError, ImageError, MissingExtraError, Segmenter, distributed
+from cloudseg_sdk.bundle import Bundle, read_bundle, write_bundle
 from cloudseg_sdk.distributed import BatchPredictor, _JobPredictor, predict_dataset
 from cloudseg_sdk.inference.engines import OpenVINOEngine
 from cloudseg_sdk.inference.parts import BulkReport
@@ -173,6 +175,24 @@ def test_another_model_on_a_node_is_refused(segmenter: Segmenter) -> None:
     assert str(caught.value) == (
         f"the model '{bulk_job.BUNDLE}' is not the same on all nodes; copy it to each, or share it"
     )
+
+
+def test_cores_that_ray_reserved_are_for_the_engines_that_take_them(
+    segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = read_bundle(bulk_job.BUNDLE)
+    members = (bundle, replace(bundle, graph=None, parity={}))
+    write_bundle(tmp_path / "mixed", Bundle(bundle.config, bundle.decision, {}, None, members=members), "float32")
+    monkeypatch.setattr(distributed, "_reserved_cpus", lambda: 1)
+    monkeypatch.setattr(cv2, "setNumThreads", lambda threads: None)  # which would last
+    predictor = BatchPredictor(tmp_path / "mixed")
+    assert predictor.settings["engine"] == ["openvino", "keras"]
+    engine = predictor._segmenter.members[0]._running_engine()
+    assert isinstance(engine, OpenVINOEngine)
+    engine.run(np.zeros((1, *segmenter.config.input_size, 3), np.uint8))
+    (compiled,) = engine._compiled.values()
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    assert BatchPredictor(bulk_job.BUNDLE, engine="keras").settings["engine"] == "keras"
 
 
 def test_ray_is_imported_when_it_is_needed_and_named_where_it_is_missing(tmp_path: Path) -> None:
