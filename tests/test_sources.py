@@ -76,6 +76,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def in_memory(at: str = "") -> zipfile.Path:
+    return zipfile.Path(io.BytesIO(Path("scenes.zip").read_bytes()), at)
+
+
 @pytest.mark.parametrize(
     ("images", "names"),
     [
@@ -96,6 +100,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (lambda: zipfile.Path("scenes.zip", "scenes/"), ["scenes.zip/scenes/a.png", "scenes.zip/scenes/b.PNG"]),
         (lambda: zipfile.Path("scenes.zip") / "scenes" / "a.png", ["scenes.zip/scenes/a.png"]),
         (lambda: [zipfile.Path("scenes.zip", "scenes/deep/c.png")], ["scenes.zip/scenes/deep/c.png"]),
+        (lambda: in_memory("scenes/"), ["zip 0/scenes/a.png", "zip 1/scenes/b.PNG"]),
+        (
+            lambda: [FILE, in_memory("scenes/a.png"), in_memory() / "scenes/b.PNG"],
+            ["bytes 0", "zip 1/scenes/a.png", "zip 2/scenes/b.PNG"],
+        ),
         (lambda: Path("scenes/a.png").open("rb"), ["scenes/a.png"]),  # noqa: SIM115
         (lambda: [zipfile.ZipFile("scenes.zip").open("scenes/a.png")], ["scenes/a.png"]),  # noqa: SIM115
         (lambda: Pillow.open("scenes/a.png"), ["scenes/a.png"]),
@@ -222,6 +231,19 @@ def closed(file: io.BytesIO) -> io.BytesIO:
             "scenes.zip/scenes/",
             "cannot read scenes.zip/scenes/: Is a directory",
         ),
+        (
+            lambda: in_memory("scenes/none.png"),
+            "zip 1/scenes/none.png",
+            "cannot read zip 1/scenes/none.png: No such file or directory",
+        ),
+        (lambda: in_memory(), "zip 1/", "cannot read zip 1/: Is a directory"),
+        (
+            lambda: in_memory("scenes/notes.txt"),
+            "zip 1/scenes/notes.txt",
+            "zip 1/scenes/notes.txt is damaged or not an image (8 bytes); wanted one of .bmp, .jpeg, .jpg, .png, .tif, "
+            ".tiff, .webp",
+        ),
+        (lambda: "", "item 1", "images[1] is an empty path, ''; wanted an image file"),
     ],
 )
 def test_a_bad_item_is_named_and_the_next_is_read(folder: Path, make: Callable[[], Any], name: str, words: str) -> None:
@@ -243,6 +265,12 @@ def test_a_damaged_member_of_an_archive_is_named(folder: Path) -> None:
         ("scenes/*.jpg", ImageError, "no file matches scenes/*.jpg"),
         ("scenes/dee[p]", ImageError, "no file matches scenes/dee[p]"),
         (lambda: zipfile.Path("scenes.zip"), ImageError, "no images in scenes.zip/; wanted files ending in "),
+        (lambda: in_memory(), ImageError, "no images in zip 0/; wanted files ending in "),
+        (
+            "",
+            ImageError,
+            "images is an empty path, ''; wanted an image file, a folder ('.' is the current one) or a pattern",
+        ),
         (None, TypeError, f"images must be {KINDS}, or many of them, got NoneType"),
         ({"a": FILE}, TypeError, f"images must be {KINDS}, or many of them, got dict"),
         (

@@ -75,31 +75,40 @@ def read_image(source: Content | str, name: str | None = None) -> Image:
     if isinstance(source, bytes):
         return decode_image(source, name or "bytes")
     file = Path(source) if isinstance(source, str) else source
-    return decode_image(read_file(file), name or str(file))
+    name = name or name_file(file)
+    return decode_image(read_file(file, name), name)
 
 
-def read_file(file: Traversable) -> bytes:
-    """Return the bytes of an image file, or raise an ImageError that names it."""
+def name_file(file: Traversable, number: int = 0) -> str:
+    """Return the path of a file, or ``zip 3/a.jpg`` for member ``a.jpg`` of an archive in memory, `number` being 3."""
+    if isinstance(file, zipfile.Path) and not isinstance(file.root.filename, str):
+        return f"zip {number}/{file.at}"
+    return str(file)
+
+
+def read_file(file: Traversable, name: str | None = None) -> bytes:
+    """Return the bytes of an image file, or raise an ImageError that names it, None being its path."""
+    name = name or name_file(file)
     try:
         if isinstance(file, zipfile.Path):
-            _check_member(file)
+            _check_member(file, name)
         with file.open("rb") as opened:
-            data = read_all(opened, str(file))
+            data = read_all(opened, name)
     except ImageError:
         raise
     except READ_ERRORS as error:
-        raise ImageError(f"cannot read {file}: {reason(error)}") from error
+        raise ImageError(f"cannot read {name}: {reason(error)}") from error
     if not data:
-        raise ImageError(f"{file} is empty (0 bytes)")
+        raise ImageError(f"{name} is empty (0 bytes)")
     return data
 
 
-def _check_member(file: zipfile.Path) -> None:
+def _check_member(file: zipfile.Path, name: str) -> None:
     """Refuse what zipfile inflates in one piece, however large: a few kilobytes of bzip2 can hold many gigabytes."""
     member = file.root.NameToInfo.get(file.at)  # None where there is none: opening it says so
     if member is not None and member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ImageError(
-            f"{file} is compressed by zip's method {member.compress_type}; wanted 0 (stored) or 8 (deflated): pack the "
+            f"{name} is compressed by zip's method {member.compress_type}; wanted 0 (stored) or 8 (deflated): pack the "
             "archive again"
         )
 
@@ -162,14 +171,15 @@ def stretch(image: Image, size: Sequence[int]) -> Image:
 
 def list_images(folder: _Folder) -> list[_Folder]:
     """Return the image files of `folder`, sorted by name, without hidden ones (macOS leaves ``._scene.jpg``)."""
+    name = name_file(folder)
     if not folder.is_dir():
-        raise ImageError(f"{folder} is not a folder" if folder.is_file() else f"no such folder: {folder}")
+        raise ImageError(f"{name} is not a folder" if folder.is_file() else f"no such folder: {name}")
     try:
         files = cast("list[_Folder]", [file for file in folder.iterdir() if _is_image(file)])
     except READ_ERRORS as error:
-        raise ImageError(f"cannot read {folder}: {reason(error)}") from error
+        raise ImageError(f"cannot read {name}: {reason(error)}") from error
     if not files:
-        raise ImageError(f"no images in {folder}; wanted files ending in {', '.join(SUFFIXES)}")
+        raise ImageError(f"no images in {name}; wanted files ending in {', '.join(SUFFIXES)}")
     return sorted(files, key=lambda file: file.name)
 
 

@@ -10,16 +10,17 @@ import glob
 import os
 import struct
 import sys
+import zipfile
 from collections.abc import Iterable, Iterator
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloudseg_sdk.data.headers import check_pixels
-from cloudseg_sdk.data.images import READ_ERRORS, Content, Image, list_images, read_all, read_image, reason
+from cloudseg_sdk.data.images import READ_ERRORS, Content, Image, list_images, name_file, read_all, read_image, reason
 from cloudseg_sdk.errors import ImageError
 
 
@@ -72,7 +73,7 @@ def name_sources(images: Images) -> Iterator[tuple[str, Content]]:
     such as ``"scenes/*.jpg"``
     a folder, on disk or (:class:`zipfile.Path`)        the path; sorted by name, images only, without subfolders
     in an archive
-    a member of an archive                              ``scenes.zip/a.jpg``
+    a member of an archive                              ``scenes.zip/a.jpg``, or of one in memory ``zip 3/a.jpg``
     bytes, bytearray or memoryview of an image file     ``bytes 3``
     a binary file object, read from where it stands     its own name, or ``file 3``
     a PIL image                                         the file's name that it was opened with, or ``image 3``
@@ -92,7 +93,7 @@ def name_sources(images: Images) -> Iterator[tuple[str, Content]]:
     TypeError
         Where `images` is none of the above.
     ImageError
-        Where a folder has no images, or a pattern finds none.
+        Where a folder has no images, a pattern finds none, or a path is empty.
     """
     for number, source in enumerate(_expand(images)):
         yield _take(source, number)
@@ -107,7 +108,7 @@ def read_source(source: Source) -> Image:
 def _expand(images: Images) -> Iterable[Source]:
     if isinstance(images, str | os.PathLike):
         return _expand_path(images)
-    if isinstance(images, Traversable):
+    if _is_traversable(images):
         return list_images(images) if images.is_dir() else [images]
     if _is_single(images):
         return [images]  # type: ignore[list-item]  # narrowed by hand
@@ -121,6 +122,10 @@ def _expand(images: Images) -> Iterable[Source]:
 
 
 def _expand_path(given: str | os.PathLike[str]) -> Iterable[Source]:
+    if not os.fspath(given):  # Path would make the current folder of it
+        raise ImageError(
+            "images is an empty path, ''; wanted an image file, a folder ('.' is the current one) or a pattern"
+        )
     path = Path(os.fsdecode(given))
     try:
         if path.is_dir():
@@ -151,11 +156,13 @@ def _take(source: Source, number: int) -> tuple[str, Content]:
     """Return the name and the content of one image."""
     if isinstance(source, str | os.PathLike):
         name = str(os.fsdecode(source))  # not NumPy's kind of str
+        if not name:
+            return f"item {number}", ImageError(f"images[{number}] is an empty path, ''; wanted an image file")
         return name, Path(name)
     if isinstance(source, bytes | bytearray | memoryview):
         return f"bytes {number}", bytes(source)
-    if isinstance(source, Traversable):
-        return str(source), source
+    if _is_traversable(source):
+        return name_file(source, number), source
     if _is_instance(source, "PIL.Image", "Image"):
         name = _own_name(source, "filename") or f"image {number}"
         return name, _guarded(_from_pil, source, name)
@@ -222,6 +229,11 @@ def _is_single(value: object) -> bool:
         or hasattr(value, "read")
         or _is_instance(value, "PIL.Image", "Image")
     )
+
+
+def _is_traversable(value: object) -> TypeGuard[Traversable]:
+    """Say whether a value is one, a :class:`zipfile.Path` first: asked for attributes, one in memory raises."""
+    return isinstance(value, zipfile.Path | Traversable)
 
 
 def _is_instance(value: object, module: str, name: str) -> bool:
