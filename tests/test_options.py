@@ -65,6 +65,12 @@ def only_maps(engine: Engine, image: Image) -> NDArray[np.float32]:
         ((0.1, 0.2, 0.3, 0.4), (0.1, 0.2, 0.3, 0.4)),
         ([0.1, 0.2, 0.3, 0], (0.1, 0.2, 0.3, 0)),
         (np.array([0.25, 0.5, 0.75, 1.0]), (0.25, 0.5, 0.75, 1.0)),
+        (np.float32(0.25), (0.25,) * 4),
+        (np.float64(0.45), (0.45,) * 4),
+        (np.int64(1), (1,) * 4),
+        (np.array(0.45), (0.45,) * 4),
+        ([np.float32(0.25), np.array(0.5), np.int8(1), 0], (0.25, 0.5, 1, 0)),
+        ({"Sugar": np.float32(0.25), "Fish": np.array(0.5)}, (0.5, 0.52, 0.53, 0.25)),
         ({"Sugar": 0.4, "Fish": 0.1}, (0.1, 0.52, 0.53, 0.4)),
         ({}, (0.51, 0.52, 0.53, 0.54)),
         (None, (0.51, 0.52, 0.53, 0.54)),
@@ -76,6 +82,14 @@ def test_a_call_may_have_thresholds_of_its_own(engine: OpenVINOEngine, name: Any
     decision = Decision(stored, stored, stored, tta="flips")
     options = choose_options({name: given}, CONFIG, decision, engine)  # type: ignore[misc]
     assert options.decision == replace(decision, **{name: wanted})
+    assert {type(value) for value in getattr(options.decision, name)} <= {int, float}
+
+
+def test_an_overlap_may_be_of_numpy(engine: OpenVINOEngine) -> None:
+    options = choose_options({"window": (8, 8), "overlap": np.float32(0.5)}, CONFIG, PLAIN, engine)  # type: ignore[typeddict-item]
+    assert options.windows == Windows((8, 8), 0.5)
+    assert options.windows is not None
+    assert type(options.windows.overlap) is float
 
 
 def test_they_are_used_and_then_forgotten(segmenter: Segmenter, engine: OpenVINOEngine, images: list[Image]) -> None:
@@ -110,6 +124,31 @@ NAMES = "Fish, Flower, Gravel, Sugar"
             {"min_area": "half"},
             ConfigError,
             f"min_area must be one number, one for each of {NAMES}, or a mapping by class, got 'half'",
+        ),
+        (
+            {"threshold": np.array([0.5, 0.25])},
+            ConfigError,
+            f"threshold must be one number, one for each of {NAMES}, or a mapping by class, got [0.5, 0.25]",
+        ),
+        (
+            {"threshold": np.array(None)},
+            ConfigError,
+            f"threshold must be one number, one for each of {NAMES}, or a mapping by class, got None",
+        ),
+        (
+            {"threshold": np.full((4, 1), 0.5)},
+            ConfigError,
+            "threshold must be a tuple of one number from 0 to 1 for each class, got ([0.5], [0.5], [0.5], [0.5])",
+        ),
+        (
+            {"threshold": np.bool_(True)},
+            ConfigError,
+            "threshold must be a tuple of one number from 0 to 1 for each class, got (True, True, True, True)",
+        ),
+        (
+            {"threshold": np.float32(1.5)},
+            ConfigError,
+            "threshold must be a tuple of one number from 0 to 1 for each class, got (1.5, 1.5, 1.5, 1.5)",
         ),
         (
             {"threshold": 1.5},

@@ -6,7 +6,9 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
+
+import numpy as np
 
 from cloudseg_sdk.config import TTA, Decision, ModelConfig
 from cloudseg_sdk.errors import ConfigError
@@ -105,14 +107,20 @@ def _per_class(
         unknown = [key for key in given if key not in classes]
         if unknown:
             raise ConfigError(f"{name} names the class {unknown[0]!r}; this model has {', '.join(classes)}")
-        return tuple(given.get(key, value) for key, value in zip(classes, stored, strict=True))
+        return tuple(_as_python(given.get(key, value)) for key, value in zip(classes, stored, strict=True))
+    given = _as_python(given)
     if isinstance(given, int | float):
         return (given,) * len(classes)
     if isinstance(given, str) or not hasattr(given, "__len__") or len(given) != len(classes):
         raise ConfigError(
             f"{name} must be one number, one for each of {', '.join(classes)}, or a mapping by class, got {given!r}"
         )
-    return tuple(value.item() if hasattr(value, "item") else value for value in given)  # NumPy's are no float
+    return tuple(map(_as_python, given))
+
+
+def _as_python(value: Any) -> Any:
+    """Return an array, or a scalar of NumPy, as Python's numbers: NumPy's float32 is no float."""
+    return np.asarray(value).tolist() if hasattr(value, "__array__") else value
 
 
 def _batch_size(given: int | Literal["auto"], config: ModelConfig, engine: Engine) -> int:
@@ -136,7 +144,7 @@ def _windows(given: PredictOptions) -> Windows | None:
         if "overlap" in given:
             raise ValueError("overlap is of windows; give window=(height, width) too")
         return None
-    overlap = given.get("overlap", 0.25)
+    overlap = _as_python(given.get("overlap", 0.25))
     if isinstance(overlap, bool) or not isinstance(overlap, int | float) or not 0 <= overlap < 1:
         raise ValueError(f"overlap must be a number from 0 to below 1, got {overlap!r}")
     return Windows(size, overlap)
