@@ -160,6 +160,8 @@ def train(
     segmenter = Segmenter.build(network, seed=seed, encoder_weights=encoder_weights)
     import keras  # here, because build explains what to install where it is missing
 
+    from cloudseg_sdk.training.fit import Interrupted
+
     training = _changed(
         TrainConfig.notebook() if notebook else TrainConfig(),
         epochs=epochs,
@@ -180,10 +182,10 @@ def train(
     validation, held_out = rest.split(validation=0.5, seed=seed)
     typer.echo(f"{len(learned):,} images to train on, {len(validation):,} to calibrate on, {len(held_out):,} held out")
 
-    history: dict[str, list[float]] = {}
     try:
         history = segmenter.fit(learned, validation, training, devices=devices, checkpoint=checkpoint)
-    except KeyboardInterrupt:
+    except Interrupted as interrupt:
+        history = interrupt.history
         typer.echo("\ninterrupted: going on with the weights kept so far")
     plain = segmenter.evaluate(held_out)
     calibration = segmenter.calibrate(validation, tta=tta)

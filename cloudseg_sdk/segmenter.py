@@ -319,6 +319,9 @@ class Segmenter:
             message says in what.
         CloudsegError
             Where the loss becomes infinite or not a number; the message names the batch.
+        KeyboardInterrupt
+            On Ctrl-C. Once training has begun, the weights are kept as above, and what would have been returned of the
+            epochs that had ended is its ``history``.
         """
         network = self._only_network()
         model = network.model

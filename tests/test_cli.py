@@ -144,7 +144,10 @@ def test_interrupted_training_goes_on_with_the_weights_kept_so_far(cloudseg: Run
     assert process.returncode == 0
     assert "interrupted: going on with the weights kept so far" in words
     assert len(history.read_text().splitlines()) < 5000
-    assert Segmenter.load(model).metrics
+    saved, written = Segmenter.load(model).metrics["history"], pd.read_csv(history, dtype=str)
+    assert list(saved) == ["loss", "val_loss", "val_dice"]
+    for name, values in saved.items():
+        assert values[: len(written)] == written[name].map(float).tolist()
     assert cloudseg("evaluate", model, "--data", data, "--label-shape", "140x210") == 0
 
 

@@ -25,6 +25,7 @@ from cloudseg_sdk.metrics import METRIC_SIZE, truth_at_metric_size
 from cloudseg_sdk.models.serving import serving_model
 from cloudseg_sdk.models.weights import get_weights
 from cloudseg_sdk.training.batches import Batch, Batches, Samples
+from cloudseg_sdk.training.fit import Interrupted
 from cloudseg_sdk.training.losses import LOSSES, BCEDice
 
 CLASSES = ("bright", "red")
@@ -623,7 +624,7 @@ def test_ctrl_c_keeps_the_best_weights_so_far(train: CloudDataset) -> None:
         if len(kept) == 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted) as caught:
         segmenter.fit(
             train,
             train[:2],
@@ -631,6 +632,11 @@ def test_ctrl_c_keeps_the_best_weights_so_far(train: CloudDataset) -> None:
             progress=False,
         )
     assert len(kept) == 2
+    assert {name: len(values) for name, values in caught.value.history.items()} == {
+        "loss": 1,
+        "val_loss": 1,
+        "val_dice": 1,
+    }
     assert max(float(np.abs(array - kept[1][path]).max()) for path, array in kept[0].items()) > 1e-4
     for path, array in get_weights(segmenter.model).items():
         np.testing.assert_array_equal(array, kept[0][path])

@@ -89,6 +89,14 @@ def _digest(dataset: CloudDataset) -> str:
     return digest.hexdigest()
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in a training run; `history` is of the epochs that had ended."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__()
+        self.history = history
+
+
 def fit_network(
     network: keras.Model,
     config: ModelConfig,
@@ -101,8 +109,8 @@ def fit_network(
 ) -> History:
     """Train `network` and leave it with the weights of the epoch that `options` keeps.
 
-    Interrupted by Ctrl-C or an error, it keeps those of the epochs so far: before the first has ended, those that it
-    began with.
+    Interrupted by Ctrl-C, which it raises as :class:`Interrupted`, or an error, it keeps those of the epochs so far:
+    before the first has ended, those that it began with.
     """
     with nullcontext() if checkpoint is None else one_writer(checkpoint):
         run = _Run(network, config, data, options, devices, checkpoint)
@@ -113,6 +121,9 @@ def fit_network(
                     run.train_epoch(bar)
                     run.end_epoch()
                     bar.tell(run.progress)
+            except KeyboardInterrupt as error:
+                ended = {name: values[: run.progress.epoch] for name, values in run.progress.history.items()}
+                raise Interrupted(ended) from error
             finally:
                 network.set_weights(run.kept)
         return run.progress.history
