@@ -151,9 +151,9 @@ def test_files_are_waited_for_side_by_side(folder: Path, tiny_bundle: Path, monk
     count = min(CORES + 1, pipeline._FETCHERS)
     together = threading.Barrier(count)
 
-    def wait(file: Traversable) -> bytes:
+    def wait(file: Traversable, name: str) -> bytes:
         together.wait(60)
-        return read_file(file)
+        return read_file(file, name)
 
     monkeypatch.setattr("cloudseg_sdk.inference.pipeline.read_file", wait)
     paths = sorted(folder.iterdir())[:1] * (3 * count)

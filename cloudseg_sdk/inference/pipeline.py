@@ -81,14 +81,14 @@ class Plan:
         """Make what :func:`_flow` needs: threads that work, that wait for files or the engine, and that cut scenes."""
         return _threads(CORES, _FETCHERS, 1) if self.one_by_one else _threads(READERS, self.engine.calls, 2)
 
-    def fetch(self, source: Content) -> tuple[Content, float]:
+    def fetch(self, name: str, source: Content) -> tuple[Content, float]:
         """Read the bytes of a file, which takes next to no core, and say how long it took."""
         if isinstance(source, bytes | np.ndarray | ImageError):
             return source, 0.0
         start = perf_counter()
         content: Content
         try:
-            content = read_file(source)
+            content = read_file(source, name)
         except ImageError as error:
             content = error
         return content, perf_counter() - start
@@ -248,7 +248,7 @@ def _flow(
         """Begin with the next images, which nothing here keeps."""
         nonlocal length
         if plan.one_by_one:
-            fetching = ((name, callers.submit(plan.fetch, source)) for name, source in sources)
+            fetching = ((name, callers.submit(plan.fetch, name, source)) for name, source in sources)
             return next((_wait(workers.submit(run_one, *image)) for image in fetching), None)
         loading = [workers.submit(plan.load, *source) for source in islice(sources, size)]
         if not loading:
