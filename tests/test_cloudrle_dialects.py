@@ -362,7 +362,6 @@ TYPES: list[tuple[str, Any, str]] = [
     ("coco-counts", [[12], 3], "counts must be a list of integers, got [[12], 3]"),
     ("coco-counts", 12, "counts must be a list of integers, got int"),
     ("coco-counts", bytearray(b"22"), "counts must be a list of integers, got bytearray"),
-    ("coco-counts", memoryview(b"22"), "counts must be a list of integers, got memoryview"),
     ("coco-counts", [None], "counts must be a list of integers, got dtype object"),
     ("label-studio", "abc", "brush data must be bytes or a list of integers from 0 to 255, got str"),
     ("label-studio", [1.5], "brush data must be bytes or a list of integers from 0 to 255, got [1.5]"),
