@@ -129,8 +129,8 @@ def test_a_graph_of_an_earlier_release_has_no_levels_but_its_weights_have() -> N
     with pytest.raises(BundleError) as caught:
         Segmenter.load(VERSION_1, level=1)
     assert str(caught.value) == (
-        "the model's graph has no head of level 1, because an earlier release wrote it; load it with the keras "
-        "engine and save it again"
+        f"{VERSION_1}: the model's graph has no head of level 1, because an earlier release wrote it; load it with the "
+        "keras engine and save it again"
     )
     segmenter = Segmenter.load(VERSION_1, engine="keras", level=1)
     assert isinstance(segmenter.model, keras.Model)

@@ -326,7 +326,8 @@ def test_unreadable_images_are_recorded_in_their_place(
         (None, f"images[0] must be {KINDS}, got NoneType"),
         ([], f"images[0] must be {KINDS}, got list"),
         (b"scene", "bytes 0 is damaged or not an image (5 bytes); wanted one of " + ", ".join(SUFFIXES)),
-        ("", "cannot read .: Is a directory"),
+        ("", "images[0] is an empty path, ''; wanted an image file"),
+        (".", "cannot read .: Is a directory"),
         ("a\0.png", "cannot read a\0.png: embedded null byte"),
     ],
 )
