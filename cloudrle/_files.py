@@ -32,7 +32,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     OSError
         Where the file cannot be written; it names `path`, not the temporary one.
     """
-    path = path.resolve() if path.is_symlink() else path  # the link stays
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path  # the link stays
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise OSError(errno.EINVAL, "only a regular file can be replaced, which this is not", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)

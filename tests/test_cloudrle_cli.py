@@ -440,6 +440,15 @@ def test_coco_json_without_masks_is_one(tmp_path: Path) -> None:
             [{"s": {"a": 1, "b": 2}}] * 3 + [{"s": {"a": 1}}],
             "column 's' of rows 3 to 3 cannot be written to Parquet: it is struct<a: int64>, but struct<a: int64, b: ",
         ),
+        (
+            [{"s": 1}] * 3 + [{"s": "5"}],
+            "column 's' of rows 3 to 3 cannot be written to Parquet: it is string, but int64",
+        ),
+        (
+            [{"s": "5"}] * 3 + [{"s": 1}],
+            "column 's' of rows 3 to 3 cannot be written to Parquet: it is int64, but string",
+        ),
+        ([{"s": [1]}] * 3 + [{"s": ["1"]}], "column 's' of rows 3 to 3 cannot be written to Parquet: it is list<"),
         ([{"s": 2**70}], "column 's' of rows 0 to 0 cannot be written to Parquet: "),
         ([{"s": {}}], "rows 0 to 0 cannot be written to Parquet: "),
     ],
@@ -461,9 +470,18 @@ def test_whole_numbers_may_come_as_floats_later(tmp_path: Path, monkeypatch: pyt
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     monkeypatch.setattr(sources, "_BLOCK_ROWS", 2)
     path, out = tmp_path / "a.json", tmp_path / "a.parquet"
-    path.write_text(json.dumps([{"rle": "1 1", "s": score} for score in (1, 2, 3.0)]))
-    done("convert", path, out, "--shape", "2x2")
-    assert pd.read_parquet(out)["s"].tolist() == [1, 2, 3]
+    rows = [(1, [1]), (2, [2]), (3.0, []), (None, None)]
+    path.write_text(json.dumps([{"rle": "1 1", "s": score, "t": items} for score, items in rows]))
+    done("convert", path, out, "--shape", "2x2", "--column", "rle")
+    table = pytest.importorskip("pyarrow.parquet").read_table(out)
+    assert (table["s"].to_pylist(), table["t"].to_pylist()) == ([1, 2, 3, None], [[1], [2], [], None])
+
+
+def test_text_that_no_format_holds_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"rle": "1 1", "s": "\\ud800"}]')
+    for target in ("a.parquet", "a.csv"):
+        assert "is no text that UTF-8 can hold" in refused("convert", path, tmp_path / target, "--shape", "2x2")
 
 
 def test_a_missing_number_is_null_in_json(tmp_path: Path) -> None:

@@ -81,6 +81,11 @@ def test_a_link_stays_and_its_file_is_replaced(tmp_path: Path) -> None:
         temporary.write_text("new")
     assert link.is_symlink()
     assert real.read_text() == "new"
+    loop = tmp_path / "loop.csv"
+    loop.symlink_to(loop)
+    with atomic_path(loop) as temporary:
+        temporary.write_text("new")
+    assert loop.read_text() == "new", "what leads nowhere is replaced"
 
 
 def test_what_is_no_regular_file_is_refused_and_left_alone(tmp_path: Path) -> None:

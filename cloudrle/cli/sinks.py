@@ -213,18 +213,18 @@ class _Parquet:
             found = pyarrow.array(cells) if isinstance(cells, list) else cells
             if self._writer is None or found.type == (wanted := self._writer.schema.field(name).type):
                 return found
-            if pyarrow.types.is_nested(wanted):  # a cast would drop what only one of them has
+            if not _are_alike(found.type, wanted):
                 raise ValueError(f"it is {found.type}, but {wanted} in the rows before")
-            return found.cast(wanted)
+            return found.cast(wanted)  # or raise where a number would be another
 
     @contextmanager
     def _faults(self, place: str) -> Iterator[None]:
         """Name the place of what Parquet cannot hold."""
-        import pyarrow
-
         try:
             yield
-        except (pyarrow.ArrowException, ValueError, TypeError, OverflowError) as error:
+        except UnicodeEncodeError:  # which no other format can hold either
+            raise
+        except (ValueError, TypeError, NotImplementedError, OverflowError) as error:
             message = f"{place} cannot be written to Parquet: {error}; CSV and JSON hold any values"
             raise ValueError(message) from None
 
@@ -251,3 +251,13 @@ class _Parquet:
             "label-studio": pyarrow.list_(pyarrow.uint8()),
         }
         return kinds.get(self._dialect, pyarrow.string())
+
+
+def _are_alike(found: Any, wanted: Any) -> bool:
+    """Whether values of one Arrow type are cast to another as they are, or not at all: text to numbers would not be."""
+    from pyarrow.types import is_floating, is_integer, is_list, is_null
+
+    if is_list(found) and is_list(wanted):
+        return _are_alike(found.value_type, wanted.value_type)
+    are_numbers = all(is_integer(kind) or is_floating(kind) for kind in (found, wanted))
+    return found == wanted or is_null(found) or are_numbers
